@@ -1,0 +1,21 @@
+import { defineConfig } from 'vitest/config'
+
+const project = (name: string, extra: object = {}) => ({
+  test: { name, include: [`test/${name}/**/*.test.ts`], passWithNoTests: false, ...extra },
+})
+
+// Real processes, sockets and devices: one file at a time, so that they do not disturb each other.
+const serial = { fileParallelism: false, testTimeout: 120_000, hookTimeout: 120_000 }
+
+export default defineConfig({
+  test: {
+    projects: [
+      project('unit'),
+      project('property', { testTimeout: 60_000 }),
+      project('sim', { testTimeout: 120_000 }),
+      project('e2e', serial),
+      project('system', serial),
+      project('package', serial),
+    ],
+  },
+})
