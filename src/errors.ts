@@ -1,0 +1,226 @@
+/** What a process ends with, by the thing its caller would do differently. The same table is in `docs/errors.md`. */
+export const EXIT_STATUS = {
+  success: 0,
+  internal: 1,
+  usage: 2,
+  nobody: 3,
+  receiversFailed: 4,
+  storage: 5,
+  network: 6,
+  peerLost: 7,
+  refused: 8,
+  interrupted: 130,
+} as const
+
+export type ExitName = keyof typeof EXIT_STATUS
+
+interface ErrorEntry {
+  /** What has happened, in one sentence. */
+  readonly meaning: string
+  /** What the user can do about it. */
+  readonly remedy: string
+  readonly exit: ExitName
+}
+
+/**
+ * Every fault of the world that this program can report: stable code, meaning, what to do, exit status.
+ * `docs/errors.md` is generated from this table; a test holds the two together.
+ */
+export const ERRORS = {
+  OPTION_INVALID: {
+    meaning: 'An option or argument cannot be used as given',
+    remedy: 'Correct the option; --help lists the forms',
+    exit: 'usage',
+  },
+  SOURCE_NOT_FOUND: {
+    meaning: 'The source does not exist',
+    remedy: 'Check the path',
+    exit: 'storage',
+  },
+  SOURCE_DENIED: {
+    meaning: 'The source may not be read',
+    remedy: 'Run as a user who may read it, or change its permissions',
+    exit: 'storage',
+  },
+  SOURCE_UNSUPPORTED: {
+    meaning: 'The source is neither a file, a block device nor a pipe',
+    remedy: 'Name a regular file or a block device, or pipe the data in with -',
+    exit: 'storage',
+  },
+  SOURCE_FAILED: {
+    meaning: 'Reading the source failed',
+    remedy: 'Check the device and the kernel log, then send again',
+    exit: 'storage',
+  },
+  SOURCE_CHANGED: {
+    meaning: 'The source changed while it was being sent',
+    remedy: 'Stop whatever writes to it (or send a snapshot), then send again',
+    exit: 'storage',
+  },
+  SOURCE_UNORDERED: {
+    meaning: 'The source yielded extents that overlap or go back',
+    remedy: 'Yield extents by ascending offset, each beginning at or after the end of the one before',
+    exit: 'storage',
+  },
+  SPOOL_FAILED: {
+    meaning: 'The spool file cannot be made, written or read',
+    remedy: 'Choose a --spool path on a disk with room for the whole image',
+    exit: 'storage',
+  },
+  TARGET_NOT_FOUND: {
+    meaning: 'The folder of the target does not exist',
+    remedy: 'Create the folder or correct the path',
+    exit: 'storage',
+  },
+  TARGET_DENIED: {
+    meaning: 'The target may not be written',
+    remedy: 'Run as a user who may write it, or change its permissions',
+    exit: 'storage',
+  },
+  TARGET_BUSY: {
+    meaning: 'The target device is mounted or in use',
+    remedy: 'Unmount it (see findmnt and lsblk), then receive again',
+    exit: 'storage',
+  },
+  TARGET_TOO_SMALL: {
+    meaning: 'The target is smaller than the image',
+    remedy: 'Use a larger device',
+    exit: 'storage',
+  },
+  TARGET_FULL: {
+    meaning: 'No space is left for the target',
+    remedy: 'Free space on that file system or use another one, then receive again',
+    exit: 'storage',
+  },
+  TARGET_UNSUPPORTED: {
+    meaning: 'The target is neither a file, a block device nor a pipe, or lacks what an option needs',
+    remedy: 'Name a regular file or a block device, or leave out the option that the message names',
+    exit: 'storage',
+  },
+  TARGET_FAILED: {
+    meaning: 'Writing the target failed',
+    remedy: 'Check the device and the kernel log, then receive again',
+    exit: 'storage',
+  },
+  TARGET_CLOSED: {
+    meaning: 'The program that reads our output has gone',
+    remedy: 'Check the command behind the pipe',
+    exit: 'storage',
+  },
+  INTERFACE_NOT_FOUND: {
+    meaning: 'No network interface has that name or address',
+    remedy: 'Choose one of the interfaces that the message lists',
+    exit: 'network',
+  },
+  NO_MULTICAST_ROUTE: {
+    meaning: 'The system has no route for multicast packets',
+    remedy: 'Name the interface with --interface, or add a route (ip route add 224.0.0.0/4 dev IFACE)',
+    exit: 'network',
+  },
+  PORT_IN_USE: {
+    meaning: 'Another program holds the UDP port',
+    remedy: 'Choose another port with --group ADDRESS:PORT, or end the other program (see ss -ulpn)',
+    exit: 'network',
+  },
+  NETWORK_DENIED: {
+    meaning: 'The system does not let this user send to or receive from the group',
+    remedy: 'Check firewall rules and permissions for the group and port',
+    exit: 'network',
+  },
+  PACKET_TOO_LARGE: {
+    meaning: 'The network does not carry packets of this size',
+    remedy: 'Set --mtu to the smallest MTU on the way to the receivers',
+    exit: 'network',
+  },
+  NETWORK_FAILED: {
+    meaning: 'The network refused a packet',
+    remedy: 'Check that the interface is up and has an address',
+    exit: 'network',
+  },
+  NO_RECEIVERS: {
+    meaning: 'Too few receivers came in time',
+    remedy: 'Start the receivers, check that both ends name the same group and interface, or raise --start-timeout',
+    exit: 'nobody',
+  },
+  NO_SENDER: {
+    meaning: 'No sender was heard in time',
+    remedy: 'Start the sender, check that both ends name the same group and interface, or raise --start-timeout',
+    exit: 'nobody',
+  },
+  RECEIVERS_FAILED: {
+    meaning: 'Some receivers did not get the whole image',
+    remedy: 'See the list of receivers; start those again and send again',
+    exit: 'receiversFailed',
+  },
+  SENDER_LOST: {
+    meaning: 'The sender fell silent before the image was complete',
+    remedy: 'Check the sender and the network, then start both again',
+    exit: 'peerLost',
+  },
+  SENDER_ABORTED: {
+    meaning: 'The sender gave up',
+    remedy: 'See the reason that the sender gave, then start both again',
+    exit: 'peerLost',
+  },
+  RECEIVER_DROPPED: {
+    meaning: 'The sender dropped this receiver',
+    remedy: 'See the reason that the sender gave; use --on-slow wait or a lower --max-bitrate for slow receivers',
+    exit: 'peerLost',
+  },
+  DATA_GONE: {
+    meaning: 'This receiver needs data that the sender no longer has',
+    remedy: 'Start the receiver before the sender, or send from a file, or give the sender --spool PATH',
+    exit: 'peerLost',
+  },
+  VERSION_REFUSED: {
+    meaning: 'The other end speaks another version of the protocol',
+    remedy: 'Install the same major version of skilfish at both ends',
+    exit: 'refused',
+  },
+  CODEC_REFUSED: {
+    meaning: 'The session is compressed in a way that this program cannot undo',
+    remedy: 'Use a newer Node.js here, or send with --compress lzo',
+    exit: 'refused',
+  },
+  SESSION_UNSUITABLE: {
+    meaning: 'The session has parameters that this program cannot take',
+    remedy: 'Send with the default --slice-size and --mtu',
+    exit: 'refused',
+  },
+  DIGEST_MISMATCH: {
+    meaning: 'The received image does not match the digest of the source',
+    remedy: 'Receive again; if it happens again, check memory and disk of both machines',
+    exit: 'storage',
+  },
+  INTERRUPTED: {
+    meaning: 'The transfer was stopped by its user',
+    remedy: 'Start both ends again',
+    exit: 'interrupted',
+  },
+} as const satisfies Record<string, ErrorEntry>
+
+export type ErrorCode = keyof typeof ERRORS
+
+/**
+ * A fault of the world (not of the caller's code): carries a stable `code`, a message with the current and the wanted
+ * state, and the underlying `cause`. Mistakes in calling the library are `TypeError` and `RangeError` instead.
+ */
+export class SkilfishError extends Error {
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options)
+    this.name = 'SkilfishError'
+    this.code = code
+  }
+
+  /** What the user can do about it: one sentence, the same for every error of this code. */
+  get remedy(): string {
+    return ERRORS[this.code].remedy
+  }
+
+  /** What a process that fails with this error exits with. */
+  get exitStatus(): number {
+    return EXIT_STATUS[ERRORS[this.code].exit]
+  }
+}
