@@ -1,4 +1,4 @@
-import { defineConfig } from 'vitest/config'
+import { defineConfig, type ViteUserConfig } from 'vitest/config'
 
 const project = (name: string, extra: object = {}) => ({
   test: { name, include: [`test/${name}/**/*.test.ts`], passWithNoTests: false, ...extra },
@@ -7,7 +7,7 @@ const project = (name: string, extra: object = {}) => ({
 // Real processes, sockets and devices: one file at a time, so that they do not disturb each other.
 const serial = { fileParallelism: false, testTimeout: 120_000, hookTimeout: 120_000 }
 
-export default defineConfig({
+const config: ViteUserConfig = defineConfig({
   test: {
     projects: [
       project('unit'),
@@ -19,3 +19,5 @@ export default defineConfig({
     ],
   },
 })
+
+export default config

@@ -14,7 +14,7 @@ export const EXIT_STATUS = {
 
 export type ExitName = keyof typeof EXIT_STATUS
 
-interface ErrorEntry {
+export interface ErrorEntry {
   /** What has happened, in one sentence. */
   readonly meaning: string
   /** What the user can do about it. */
@@ -26,7 +26,7 @@ interface ErrorEntry {
  * Every fault of the world that this program can report: stable code, meaning, what to do, exit status.
  * `docs/errors.md` is generated from this table; a test holds the two together.
  */
-export const ERRORS = {
+const ERRORS = {
   OPTION_INVALID: {
     meaning: 'An option or argument cannot be used as given',
     remedy: 'Correct the option; --help lists the forms',
@@ -197,9 +197,12 @@ export const ERRORS = {
     remedy: 'Start both ends again',
     exit: 'interrupted',
   },
-} as const satisfies Record<string, ErrorEntry>
+} as const
 
 export type ErrorCode = keyof typeof ERRORS
+
+/** The table again, with one type for every row. */
+export const ERROR_TABLE: Readonly<Record<ErrorCode, ErrorEntry>> = ERRORS
 
 /**
  * A fault of the world (not of the caller's code): carries a stable `code`, a message with the current and the wanted
@@ -216,11 +219,11 @@ export class SkilfishError extends Error {
 
   /** What the user can do about it: one sentence, the same for every error of this code. */
   get remedy(): string {
-    return ERRORS[this.code].remedy
+    return ERROR_TABLE[this.code].remedy
   }
 
   /** What a process that fails with this error exits with. */
   get exitStatus(): number {
-    return EXIT_STATUS[ERRORS[this.code].exit]
+    return EXIT_STATUS[ERROR_TABLE[this.code].exit]
   }
 }
