@@ -1,0 +1,89 @@
+/** Environment variable that turns the foreign function interface off when set to anything but the empty string. */
+export const NO_FFI_VARIABLE = 'SKILFISH_NO_FFI'
+
+/**
+ * The few calls of the C library that Node.js lacks. Linux with glibc only.
+ *
+ * Each returns what the C function returns, and on failure the error number negated (`-os.constants.errno.EINVAL`);
+ * none throws. Offsets and lengths are bytes, up to 2^53 - 1.
+ */
+export interface Libc {
+  /** `lseek(2)`, 64 bits wide. Moves the descriptor's position: read and write such a descriptor at explicit positions. */
+  lseek(fd: number, offset: number, whence: number): number
+  /**
+   * `fallocate(2)`, 64 bits wide, on a worker thread, as zeroing a device can take long. Resolves to 0 or the negated
+   * error number; the descriptor must stay open until then.
+   */
+  fallocate(fd: number, mode: number, offset: number, lengthBytes: number): Promise<number>
+  /** `socket(2)`. */
+  socket(domain: number, type: number, protocol: number): number
+  /** `bind(2)`; `address` is a whole `struct sockaddr_…` in the machine's layout. */
+  bind(fd: number, address: Uint8Array): number
+  /** `setsockopt(2)`; `value` in the machine's byte order. */
+  setsockopt(fd: number, level: number, option: number, value: Uint8Array): number
+  /** `getsockopt(2)`: fills `into` and returns the length of the value in bytes. */
+  getsockopt(fd: number, level: number, option: number, into: Uint8Array): number
+  /** `close(2)`. */
+  close(fd: number): number
+}
+
+let loading: Promise<Libc | undefined> | undefined
+
+/**
+ * Loads the C library through the optional package `koffi`, once per process, on first use (about 10 ms).
+ *
+ * @returns undefined, never an error, where that cannot be: koffi is not installed or has no binary for this platform, the
+ * system is not Linux with glibc, a symbol is missing, or {@link NO_FFI_VARIABLE} is set.
+ */
+export function loadLibc(): Promise<Libc | undefined> {
+  if (process.platform !== 'linux' || process.env[NO_FFI_VARIABLE]) return Promise.resolve(undefined)
+  loading ??= bindFunctions().catch(() => undefined)
+  return loading
+}
+
+type Int = number
+type Int64 = number | bigint
+
+async function bindFunctions(): Promise<Libc> {
+  const { default: koffi } = await import('koffi')
+  // Named by its version, so that musl, which has other symbols, is not taken for glibc.
+  const library = koffi.load('libc.so.6')
+  // The names that end in 64 take 64-bit offsets on every architecture; the plain ones do not on 32-bit systems.
+  const lseek = library.func('int64_t lseek64(int fd, int64_t offset, int whence)') as (
+    ...args: [Int, Int64, Int]
+  ) => Int64
+  const fallocate = library.func('int fallocate64(int fd, int mode, int64_t offset, int64_t length)')
+  const fallocateAsync = fallocate.async as (
+    ...args: [Int, Int, Int64, Int64, (error: null, result: Int) => void]
+  ) => void
+  const socket = library.func('int socket(int domain, int type, int protocol)') as (...args: [Int, Int, Int]) => Int
+  const bind = library.func('int bind(int fd, const uint8_t *address, uint32_t length)') as (
+    ...args: [Int, Uint8Array, Int]
+  ) => Int
+  const setsockopt = library.func(
+    'int setsockopt(int fd, int level, int option, const uint8_t *value, uint32_t length)',
+  ) as (...args: [Int, Int, Int, Uint8Array, Int]) => Int
+  const getsockopt = library.func(
+    'int getsockopt(int fd, int level, int option, uint8_t *value, uint32_t *length)',
+  ) as (...args: [Int, Int, Int, Uint8Array, Uint32Array]) => Int
+  const close = library.func('int close(int fd)') as (fd: Int) => Int
+
+  const orErrno = (result: Int64): number => (result < 0 ? -koffi.errno() : Number(result))
+  return {
+    lseek: (fd, offset, whence) => orErrno(lseek(fd, offset, whence)),
+    fallocate: (fd, mode, offset, lengthBytes) =>
+      new Promise((resolve) => {
+        // Koffi restores the worker thread's errno for the time of this callback.
+        fallocateAsync(fd, mode, offset, lengthBytes, (_error, result) => resolve(orErrno(result)))
+      }),
+    socket: (domain, type, protocol) => orErrno(socket(domain, type, protocol)),
+    bind: (fd, address) => orErrno(bind(fd, address, address.length)),
+    setsockopt: (fd, level, option, value) => orErrno(setsockopt(fd, level, option, value, value.length)),
+    getsockopt: (fd, level, option, into) => {
+      const length = Uint32Array.of(into.length)
+      const result = orErrno(getsockopt(fd, level, option, into, length))
+      return result < 0 ? result : length[0]!
+    },
+    close: (fd) => orErrno(close(fd)),
+  }
+}
