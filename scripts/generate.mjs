@@ -1,5 +1,6 @@
 // Makes everything under src/*/generated: wasm kernels (AssemblyScript) and control messages (protobuf).
 // Generated files are built, never committed, so they cannot drift from their sources.
+// `node scripts/generate.mjs [fec] [lzo] [protocol]` makes the named parts only; without names, all.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -37,19 +38,34 @@ function kernel(source, target, features) {
 
 const assembly = (folder) => readdirSync(at(folder)).map((name) => `${folder}/${name}`)
 
-generate('src/fec/generated', assembly('src/fec/assembly'), () => {
-  kernel('src/fec/assembly/simd.ts', 'src/fec/generated/simd', ['simd'])
-  kernel('src/fec/assembly/relaxed.ts', 'src/fec/generated/relaxed', ['simd', 'relaxed-simd'])
-})
+const PARTS = {
+  fec() {
+    generate('src/fec/generated', assembly('src/fec/assembly'), () => {
+      kernel('src/fec/assembly/simd.ts', 'src/fec/generated/simd', ['simd'])
+      kernel('src/fec/assembly/relaxed.ts', 'src/fec/generated/relaxed', ['simd', 'relaxed-simd'])
+    })
+  },
 
-generate('src/lzo/generated', assembly('src/lzo/assembly'), () => {
-  kernel('src/lzo/assembly/lzo1x.ts', 'src/lzo/generated/lzo1x', ['simd'])
-})
+  lzo() {
+    generate('src/lzo/generated', assembly('src/lzo/assembly'), () => {
+      kernel('src/lzo/assembly/lzo1x.ts', 'src/lzo/generated/lzo1x', ['simd'])
+    })
+  },
 
-generate('src/protocol/generated', ['src/protocol/control.proto'], () => {
-  const js = at('src/protocol/generated/control.js')
-  const proto = at('src/protocol/control.proto')
-  const flags = ['--no-create', '--no-verify', '--no-convert', '--no-delimited', '--no-typeurl', '--no-service']
-  execFileSync(bin('pbjs'), ['-t', 'static-module', '-w', 'es6', '--es6', ...flags, '-o', js, proto])
-  execFileSync(bin('pbts'), ['-o', at('src/protocol/generated/control.d.ts'), js])
-})
+  protocol() {
+    generate('src/protocol/generated', ['src/protocol/control.proto'], () => {
+      const js = at('src/protocol/generated/control.js')
+      const proto = at('src/protocol/control.proto')
+      const flags = ['--no-create', '--no-verify', '--no-convert', '--no-delimited', '--no-typeurl', '--no-service']
+      execFileSync(bin('pbjs'), ['-t', 'static-module', '-w', 'es6', '--es6', ...flags, '-o', js, proto])
+      execFileSync(bin('pbts'), ['-o', at('src/protocol/generated/control.d.ts'), js])
+    })
+  },
+}
+
+const names = process.argv.slice(2)
+for (const name of names.length > 0 ? names : Object.keys(PARTS)) {
+  if (!Object.hasOwn(PARTS, name))
+    throw new RangeError(`No part ${name} to generate; parts are ${Object.keys(PARTS).join(', ')}`)
+  PARTS[name]()
+}
