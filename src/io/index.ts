@@ -1,1 +1,2 @@
 export * from './libc.ts'
+export { openSource } from './open-source.ts'
