@@ -1,0 +1,94 @@
+/**
+ * Every constant of the protocol: meaning, unit, bounds, and where the number comes from ("ours" = our choice, with the reason).
+ */
+
+/** Version in every packet. Raised when an old peer could misread a new packet. */
+export const PROTOCOL_VERSION = 1
+
+/** Oldest version this program still speaks. */
+export const OLDEST_VERSION = 1
+
+/** Default multicast group: administratively scoped, organisation-local (RFC 2365 section 6.2). */
+export const DEFAULT_GROUP = '239.83.75.76'
+
+/** Default UDP port of the group: unassigned by IANA. Ours. */
+export const DEFAULT_PORT = 9753
+
+/** Bytes of IPv4 and UDP header on each packet (RFC 791, RFC 768). */
+export const IPV4_OVERHEAD_BYTES = 28
+
+/** Bytes of IPv6 and UDP header on each packet (RFC 8200, RFC 768). */
+export const IPV6_OVERHEAD_BYTES = 48
+
+/** Default MTU of the path, bytes: Ethernet. */
+export const DEFAULT_MTU_BYTES = 1500
+
+/** Smallest MTU accepted, bytes: below the smallest that every IPv4 host must take (RFC 791), symbols get uselessly short. */
+export const MIN_MTU_BYTES = 576
+
+/** Largest MTU accepted, bytes: one UDP datagram over IPv4. */
+export const MAX_MTU_BYTES = 65_535
+
+/** Default plain bytes of a slice. Ours: 182 symbols at Ethernet's MTU leave room for 73 of parity in GF(2^8); divides RBD's 4 MiB objects. */
+export const DEFAULT_SLICE_BYTES = 262_144
+
+/** Bounds of the slice size, bytes. It is a multiple of 4096, so that runs stay on page boundaries. */
+export const MIN_SLICE_BYTES = 16_384
+export const MAX_SLICE_BYTES = 1_048_576
+
+/** Most slices of an image: 16 TiB of data at the default size. Bounds the maps at both ends (about 10 bytes a slice at the sender). */
+export const MAX_SLICE_COUNT = 67_108_864
+
+/** Most symbols of a slice, source and parity together: elements of GF(2^8) that a Cauchy matrix can name, less one. */
+export const MAX_SYMBOL_COUNT = 255
+
+/** Most source symbols of a slice: leaves at least 32 of parity. Ours. */
+export const MAX_SOURCE_SYMBOL_COUNT = 223
+
+/** Most bytes of an encoded frame: the length field has 24 bits, memory at both ends is sized by it. */
+export const MAX_FRAME_BYTES = 1_310_720
+
+/** Limits on what a control message may carry. A message beyond them is dropped and counted. */
+export const LIMITS = {
+  /** UTF-8 code units of an image id, an image name, a receiver's name, a reason. */
+  textLength: 200,
+  /** Receivers named in one JoinAck or DoneAck: 64 × 9 bytes stays well under the smallest packet with room for more. */
+  acknowledgedReceivers: 50,
+  /** Slices in one Nack or RepairEcho. */
+  slicesPerMessage: 128,
+  /** (first, count) pairs in one Nack or RepairEcho. */
+  rangesPerMessage: 32,
+  /** Bytes of a root digest: SHA-256. */
+  digestBytes: 32,
+} as const
+
+/** Most receivers that one session keeps. Bounds the sender's memory (about 300 bytes each). Ours. */
+export const MAX_RECEIVER_COUNT = 16_384
+
+/** Time between announces, microseconds. Ours: a lost one costs a late receiver a fifth of a second. */
+export const ANNOUNCE_INTERVAL_US = 200_000
+
+/** Smallest group round-trip time used for timers, microseconds: event loops at both ends add milliseconds. Ours. */
+export const MIN_GRTT_US = 5_000
+
+/** Largest group round-trip time used for timers, microseconds. Ours. */
+export const MAX_GRTT_US = 2_000_000
+
+/** Backoff factor K: a receiver waits up to K × GRTT before it NACKs (RFC 5740 section 5.5.1 recommends 4). */
+export const BACKOFF_FACTOR = 4
+
+/** Groups of at most this many receivers scale their backoff down: there is little to suppress. Ours. */
+export const SMALL_GROUP_COUNT = 8
+
+/** Reports that the whole group sends a second, at most: the interval grows with the group. Ours; RFC 3550 section 6.2 for the idea. */
+export const REPORTS_PER_SEC = 200
+
+/** Shortest time between two reports of one receiver, milliseconds. Ours: 10 samples a second steer the rate. */
+export const MIN_REPORT_INTERVAL_MS = 100
+
+/** Time a receiver waits for an answer to Join or Done before it repeats it, microseconds; doubles up to eight times that. */
+export const RETRY_INTERVAL_US = 100_000
+
+/** Packets of one run: what segmentation offload takes in one send (Linux: 64 segments and 65,507 bytes). */
+export const MAX_RUN_PACKETS = 64
+export const MAX_RUN_BYTES = 65_000
