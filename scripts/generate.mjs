@@ -22,12 +22,16 @@ function generate(folder, sources, make) {
   writeFileSync(stamp, digest)
 }
 
-/** Compiles one kernel and writes its bytes as a base64 string, so that it loads without a file system. */
-function kernel(source, target, features) {
+/**
+ * Compiles one kernel, with a memory of `pages` times 64 KiB that never grows, and writes its bytes as a base64 string,
+ * so that it loads without a file system.
+ */
+function kernel(source, target, features, pages) {
   const wasm = at(`${target}.wasm`)
   execFileSync(bin('asc'), [
     at(source),
-    ...['-O3', '--noAssert', '--runtime', 'stub', '--initialMemory', '64', '--maximumMemory', '64'],
+    ...['-O3', '--noAssert', '--runtime', 'stub'],
+    ...['--initialMemory', String(pages), '--maximumMemory', String(pages)],
     ...features.flatMap((feature) => ['--enable', feature]),
     ...['--outFile', wasm],
   ])
@@ -41,14 +45,15 @@ const assembly = (folder) => readdirSync(at(folder)).map((name) => `${folder}/${
 const PARTS = {
   fec() {
     generate('src/fec/generated', assembly('src/fec/assembly'), () => {
-      kernel('src/fec/assembly/simd.ts', 'src/fec/generated/simd', ['simd'])
-      kernel('src/fec/assembly/relaxed.ts', 'src/fec/generated/relaxed', ['simd', 'relaxed-simd'])
+      const source = 'src/fec/assembly/combine.ts'
+      kernel(source, 'src/fec/generated/simd', ['simd'], 34)
+      kernel(source, 'src/fec/generated/relaxed', ['simd', 'relaxed-simd'], 34)
     })
   },
 
   lzo() {
     generate('src/lzo/generated', assembly('src/lzo/assembly'), () => {
-      kernel('src/lzo/assembly/lzo1x.ts', 'src/lzo/generated/lzo1x', ['simd'])
+      kernel('src/lzo/assembly/lzo1x.ts', 'src/lzo/generated/lzo1x', ['simd'], 64)
     })
   },
 
