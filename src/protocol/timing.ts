@@ -1,0 +1,21 @@
+import { BACKOFF_FACTOR, MIN_REPORT_INTERVAL_MS, REPORTS_PER_SEC, SMALL_GROUP_COUNT } from './params.ts'
+
+/**
+ * The longest backoff before a NACK, microseconds: K × GRTT in groups where NACKs must suppress each other (RFC 5740 section
+ * 5.5.1), less in small ones, none for a single receiver.
+ */
+export function backoffWindowUs(groupCount: number, grttUs: number): number {
+  const share = Math.min(1, Math.log2(Math.max(1, groupCount)) / Math.log2(SMALL_GROUP_COUNT))
+  return Math.round(BACKOFF_FACTOR * grttUs * share)
+}
+
+/** How long the sender collects NACKs of a slice before it repairs, microseconds: the longest backoff and half a round trip. */
+export const aggregationUs = (groupCount: number, grttUs: number): number =>
+  backoffWindowUs(groupCount, grttUs) + Math.round(grttUs / 2)
+
+/** How long a receiver waits for the repair it asked for before it asks again, microseconds: aggregation and two round trips. */
+export const holdoffUs = (groupCount: number, grttUs: number): number => aggregationUs(groupCount, grttUs) + 2 * grttUs
+
+/** Time between two reports of one receiver, milliseconds: the whole group together keeps to {@link REPORTS_PER_SEC}. */
+export const reportIntervalMs = (groupCount: number): number =>
+  Math.max(MIN_REPORT_INTERVAL_MS, Math.ceil((groupCount * 1000) / REPORTS_PER_SEC))
