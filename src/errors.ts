@@ -68,7 +68,7 @@ const ERRORS = {
     exit: 'storage',
   },
   TARGET_NOT_FOUND: {
-    meaning: 'The folder of the target does not exist',
+    meaning: 'The target is a device that does not exist, or a file in a folder that does not',
     remedy: 'Create the folder or correct the path',
     exit: 'storage',
   },

@@ -1,2 +1,6 @@
 export * from './libc.ts'
 export { openSource } from './open-source.ts'
+export { isIncompleteTarget } from './incomplete-stamp.ts'
+export { openSink } from './open-sink.ts'
+export { openSpool, type Spool } from './spool.ts'
+export type { SinkOptions } from './target-file.ts'
