@@ -5,7 +5,8 @@
 //   parity symbol of index p (k <= p < 255), row p - k: point 255 - (p - k), which is k + 1 at least
 // so no two symbols have the same point. Byte by byte,
 //   parity[p] = sum over c of source[c] / (point(p) xor c).
-// These coefficients form a Cauchy matrix, of which every square part has an inverse: any k symbols give all the others.
+// These coefficients form a Cauchy matrix, of which every square part has an inverse: any k symbols give all the
+// others.
 
 import { EXP, invert, LOG } from './galois.ts'
 
@@ -20,8 +21,8 @@ export function parityCoefficient(point: number, sourceIndex: number): number {
 }
 
 /**
- * What the symbols at hand are multiplied by to give the missing ones: row-major, a row of `points.length` coefficients for
- * each of `missing`.
+ * What the symbols at hand are multiplied by to give the missing ones: row-major, a row of `points.length`
+ * coefficients for each of `missing`.
  *
  * `points`: the point of each symbol at hand; at the index of a missing source symbol, that of the parity symbol taken
  * in its place. `missing`: source indexes, all different.

@@ -12,8 +12,8 @@ export interface ParitySymbol {
 }
 
 /**
- * Rebuilds lost source symbols. One decoder serves any number of frames, one after the other, and keeps nothing of them;
- * it takes 2.1 MiB at the first `decode` that has something to rebuild, and nothing more after that.
+ * Rebuilds lost source symbols. One decoder serves any number of frames, one after the other, and keeps nothing of
+ * them; it takes 2.1 MiB at the first `decode` that has something to rebuild, and nothing more after that.
  */
 export class FecDecoder {
   readonly #kernelName: FecKernel | undefined
@@ -29,12 +29,13 @@ export class FecDecoder {
    *
    * The code does not detect errors: from wrong bytes it rebuilds wrong bytes.
    *
-   * @param frame the source symbols back to back, the last one filled up with zeros as the encoder had it: whole symbols
-   * of `symbolBytes` each. What the places of missing symbols hold beforehand does not matter.
+   * @param frame the source symbols back to back, the last one filled up with zeros as the encoder had it: whole
+   * symbols of `symbolBytes` each. What the places of missing symbols hold beforehand does not matter.
    * @param missing indexes of the source symbols that were not received, in any order
    * @param parity at least `missing.length` different parity symbols, of which the first `missing.length` are used
-   * @throws RangeError when the frame is not whole symbols or is beyond the limits of `FecEncoder.load`, when parity is too
-   * little or not of the symbols' length, or when an index is out of range or given twice; `frame` is unchanged then.
+   * @throws RangeError when the frame is not whole symbols or is beyond the limits of `FecEncoder.load`, when parity
+   * is too little or not of the symbols' length, or when an index is out of range or given twice; `frame` is unchanged
+   * then.
    */
   decode(frame: Uint8Array, symbolBytes: number, missing: readonly number[], parity: readonly ParitySymbol[]): void {
     const sourceCount = countSourceSymbols(frame.length, symbolBytes)

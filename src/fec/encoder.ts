@@ -34,8 +34,8 @@ export class FecEncoder {
   }
 
   /**
-   * Writes a parity symbol of the loaded frame to `into` at `offset`: `symbolBytes` bytes, the same whichever others are
-   * made. Takes one pass over the frame.
+   * Writes a parity symbol of the loaded frame to `into` at `offset`: `symbolBytes` bytes, the same whichever others
+   * are made. Takes one pass over the frame.
    *
    * @param symbolIndex from the number of source symbols to 254
    * @throws TypeError when no frame is loaded, RangeError when there is no such parity symbol or no room for it.

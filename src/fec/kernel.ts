@@ -36,8 +36,8 @@ export class Kernel {
   }
 
   /**
-   * Writes the sum of `coefficients[c]` times symbol c, for c < `sourceCount`, to `into` at `offset`: `symbolBytes` bytes.
-   * Checks nothing.
+   * Writes the sum of `coefficients[c]` times symbol c, for c < `sourceCount`, to `into` at `offset`: `symbolBytes`
+   * bytes. Checks nothing.
    */
   combineInto(sourceCount: number, symbolBytes: number, into: Uint8Array, offset: number): void {
     this.#combine(sourceCount, symbolBytes)
@@ -80,7 +80,10 @@ function decodeBase64(text: string): Uint8Array {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
 }
 
-/** For each coefficient, its products with the 16 low nibbles, then with the 16 high ones: together those with any byte. */
+/**
+ * For each coefficient, its products with the 16 low nibbles, then with the 16 high ones: together those with any
+ * byte.
+ */
 function fillProducts(products: Uint8Array): void {
   for (let coefficient = 0; coefficient < 256; coefficient++) {
     for (let nibble = 0; nibble < 16; nibble++) {

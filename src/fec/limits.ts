@@ -1,4 +1,7 @@
-/** Symbols of one slice, source and parity together: each has a point of its own among 256 (see cauchy.ts), one is spare. */
+/**
+ * Symbols of one slice, source and parity together: each has a point of its own among 256 (see cauchy.ts), one is
+ * spare.
+ */
 export const MAX_SYMBOLS = 255
 
 /** Source symbols of one slice. Our choice: leaves room for 32 parity symbols at least. */
@@ -19,8 +22,8 @@ export function requireInteger(label: string, value: number, min: number, max: n
 
 /**
  * The number of source symbols that a frame fills, the last one perhaps in part.
- * @throws RangeError for an empty frame, or one beyond `MAX_SOURCE_SYMBOLS` or `MAX_FRAME_BYTES`, or a `symbolBytes` that
- * is not an integer from 1 to `MAX_SYMBOL_BYTES`.
+ * @throws RangeError for an empty frame, or one beyond `MAX_SOURCE_SYMBOLS` or `MAX_FRAME_BYTES`, or a `symbolBytes`
+ * that is not an integer from 1 to `MAX_SYMBOL_BYTES`.
  */
 export function countSourceSymbols(frameBytes: number, symbolBytes: number): number {
   requireInteger('symbolBytes', symbolBytes, 1, MAX_SYMBOL_BYTES)
