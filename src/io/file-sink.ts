@@ -3,7 +3,7 @@ import { open, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { SkilfishError } from '../errors.ts'
 import type { ImageFacts, ImageSink } from '../sparse/index.ts'
-import { blockDeviceBytes } from './block-device.ts'
+import { blockDeviceBytes, isReadOnlyDevice } from './block-device.ts'
 import { DeviceZeroer } from './device-zeroer.ts'
 import { incompleteStamp, STAMP_BYTES } from './incomplete-stamp.ts'
 import { targetError } from './storage-error.ts'
@@ -57,7 +57,12 @@ export class FileSink implements ImageSink {
     // Without O_CREAT, O_EXCL refuses a device that is mounted, in use, or has a partition that is (open(2)).
     const file = await TargetFile.open(path, constants.O_RDWR | constants.O_EXCL, options)
     try {
-      const capacityBytes = await blockDeviceBytes(file.handle.fd, await file.handle.stat({ bigint: true }))
+      const stat = await file.handle.stat({ bigint: true })
+      if (await isReadOnlyDevice(stat)) {
+        const text = `cannot receive to ${path}: the device is read-only; it must be writable (see blockdev --setrw)`
+        throw new SkilfishError('TARGET_DENIED', text)
+      }
+      const capacityBytes = await blockDeviceBytes(file.handle.fd, stat)
       if (capacityBytes !== undefined) return new FileSink(path, options, file, capacityBytes)
       const text = `cannot receive to ${path}: the system does not tell its size; name a device whose size is known`
       throw new SkilfishError('TARGET_UNSUPPORTED', text)

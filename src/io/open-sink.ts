@@ -56,13 +56,13 @@ async function existing(path: string): Promise<Stats | undefined> {
 
 async function checkNewFile(path: string): Promise<void> {
   const folder = dirname(path)
-  await access(folder, constants.W_OK | constants.X_OK)
   const [place, devices, root] = await Promise.all([stat(folder), existing('/dev'), stat('/')])
   // A mistyped device name would otherwise become a file that fills the memory behind /dev.
   if (place.dev === devices?.dev && place.dev !== root.dev) {
     const text = `cannot open ${path}: there is no such device; name an existing one, or a file outside ${folder}`
     throw new SkilfishError('TARGET_NOT_FOUND', text)
   }
+  await access(folder, constants.W_OK | constants.X_OK)
 }
 
 function openStandardOutput(options: SinkOptions): StreamSink {

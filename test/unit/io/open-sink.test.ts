@@ -47,10 +47,21 @@ function expectBytes(name: string, expected: Uint8Array): void {
   expect(found.equals(expected)).toBe(true)
 }
 
-async function failNextWriteAt(position: number): Promise<void> {
+interface HandlePrototype {
+  write: (...args: unknown[]) => Promise<unknown>
+  truncate: (lengthBytes: number) => Promise<void>
+  datasync: () => Promise<void>
+  sync: () => Promise<void>
+}
+
+async function handlePrototype(): Promise<HandlePrototype> {
   const handle = await open(path('any'), 'w')
-  const prototype = Object.getPrototypeOf(handle) as { write: (...args: unknown[]) => Promise<unknown> }
   await handle.close()
+  return Object.getPrototypeOf(handle) as HandlePrototype
+}
+
+async function failWritesAt(position: number): Promise<void> {
+  const prototype = await handlePrototype()
   const write = prototype.write
   vi.spyOn(prototype, 'write').mockImplementation(function (this: unknown, ...args: unknown[]) {
     const error = Object.assign(new Error('EIO: i/o error, write'), { code: 'EIO' })
@@ -181,6 +192,31 @@ describe('a new file', () => {
     expect(text).toMatch(/receive it again\.\n\0+$/)
   })
 
+  it('is flushed between stamp and data, and between data and first page', async () => {
+    const sink = await openSink(path('target'))
+    const prototype = await handlePrototype()
+    const calls: string[] = []
+    const record = (name: keyof HandlePrototype, argument?: number): void => {
+      const original = prototype[name] as (...args: unknown[]) => Promise<unknown>
+      vi.spyOn(prototype, name).mockImplementation(function (this: unknown, ...args: unknown[]) {
+        calls.push(argument === undefined ? name : `${name} ${String(args[argument])}`)
+        return original.apply(this, args) as Promise<void>
+      })
+    }
+    record('write', 3)
+    record('truncate', 0)
+    record('datasync')
+    record('sync')
+    await sink.open(image(10_000))
+    await sink.write(0, pattern(10_000))
+    await sink.finish(10_000)
+    expect(calls).toEqual([
+      ...['truncate 0', 'truncate 10000', 'write 0', 'datasync'],
+      ...['write 4096', 'truncate 10000', 'datasync', 'sync'],
+      ...['write 0', 'datasync'],
+    ])
+  })
+
   it('is not left behind when it was never opened', async () => {
     const sink = await openSink(path('target'))
     await sink.abort()
@@ -189,7 +225,7 @@ describe('a new file', () => {
 
   it('is not left behind when it cannot be prepared', async () => {
     const sink = await openSink(path('target'))
-    await failNextWriteAt(0)
+    await failWritesAt(0)
     await expectFailure(sink.open(image(10_000)), 'TARGET_FAILED', `cannot prepare ${path('target')}: EIO`)
     expect(existsSync(path('target'))).toBe(false)
     await sink.abort()
@@ -207,10 +243,7 @@ describe('a new file', () => {
     const sink = await openSink(path('target'))
     await sink.open(image(10_000))
     await sink.write(0, pattern(10_000))
-    const handle = await open(path('any'), 'w')
-    const prototype = Object.getPrototypeOf(handle) as { datasync: () => Promise<void> }
-    await handle.close()
-    const datasync = vi.spyOn(prototype, 'datasync').mockResolvedValueOnce()
+    const datasync = vi.spyOn(await handlePrototype(), 'datasync').mockResolvedValueOnce()
     datasync.mockRejectedValueOnce(Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' }))
     await expectFailure(sink.finish(10_000), 'TARGET_FAILED', `cannot complete ${path('target')}: EIO`)
     expect(datasync).toHaveBeenCalledTimes(2)
@@ -222,7 +255,7 @@ describe('a new file', () => {
   it('reports a failing write with its place', async () => {
     const sink = await openSink(path('target'))
     await sink.open(image(MIB))
-    await failNextWriteAt(8192)
+    await failWritesAt(8192)
     const text = `cannot write 5 bytes at 8192 of ${path('target')}: EIO: i/o error, write; it must accept every write`
     await expectFailure(sink.write(8192, pattern(5)), 'TARGET_FAILED', text)
     await sink.abort()
