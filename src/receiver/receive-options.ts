@@ -1,0 +1,84 @@
+import type { ImageSink } from '../sparse/index.ts'
+import type { ReceiverStats } from './machine/index.ts'
+
+/** What to receive and where to put it. Only `target` is required. */
+export interface ReceiveOptions {
+  /** Path of a file or block device, `-` for standard output, or a sink of the caller's own. */
+  readonly target: string | ImageSink
+  /** Multicast group, IPv4 or IPv6, with or without port. Default `239.83.75.76:9753`. */
+  readonly group?: string
+  /** Name or address of the network interface. Default: the system's route to the group. */
+  readonly interface?: string
+  /** Hops that feedback may take, 1 to 255. Default: the system's. */
+  readonly ttl?: number
+  /** Take only the image with this identity. Default: the first that is announced. */
+  readonly imageId?: string
+  /** Name of this receiver, for people. Default: the host's name. */
+  readonly name?: string
+  /** Fail when no sender is heard for this long, milliseconds. Default: no limit. */
+  readonly startTimeoutMs?: number
+  /** Fail when the sender has been silent for this long, milliseconds, at least 1000. Default 30,000. */
+  readonly receiveTimeoutMs?: number
+  /** Write every slice through to stable storage at once. Default false: once, at the end. */
+  readonly sync?: boolean
+  /** Write past the page cache (O_DIRECT). Default false. */
+  readonly direct?: boolean
+  /** The target already reads as zeros where the image has holes: do not zero it. Default false. */
+  readonly assumeZeroed?: boolean
+  /** Slices held in memory at once, 8 to 1024; each takes up to a slice's size and parity. Default 64. */
+  readonly bufferSlices?: number
+  /** Whether to use receive coalescing where it is there. Default `auto`. */
+  readonly offload?: 'auto' | 'off'
+  /** Gives up; the sender is told, and the target stays recognisably incomplete. */
+  readonly signal?: AbortSignal
+  /** Called about four times a second. */
+  readonly onProgress?: (progress: ReceiveProgress) => void
+  /** Called with a line of text for each event that an administrator may want in a log. */
+  readonly onLog?: (line: string) => void
+}
+
+/** How far a transfer is, seen from a receiver. */
+export interface ReceiveProgress {
+  readonly phase: 'waiting' | 'receiving' | 'flushing'
+  readonly elapsedMs: number
+  readonly imageName: string | undefined
+  /** Image bytes settled, holes included, and the size where it is known. */
+  readonly positionBytes: number
+  readonly imageBytes: number | undefined
+  /** 0 to 100, where it can be told. */
+  readonly percent: number | undefined
+  readonly etaMs: number | undefined
+  /** Bits per second of packets received, over the last second. */
+  readonly rateBitsPerSec: number
+  readonly stats: ReceiverStats
+}
+
+/** What a transfer came to. */
+export interface ReceiveResult {
+  readonly imageId: string
+  readonly imageName: string
+  readonly sessionId: string
+  readonly imageBytes: number
+  readonly dataBytes: number
+  readonly sliceCount: number
+  /** SHA-256 over the image, equal to the sender's. Hexadecimal. */
+  readonly rootDigest: string
+  readonly elapsedMs: number
+  /** From the first data packet to the end, milliseconds. */
+  readonly transferMs: number
+  readonly stats: ReceiverStats
+  readonly socket: {
+    readonly segmentationOffload: boolean
+    readonly receiveOffload: boolean
+    readonly recvBufferBytes: number
+    readonly sendBufferBytes: number
+  }
+}
+
+/** A transfer under way. */
+export interface ReceiveHandle {
+  /** Resolves when the image is complete, verified and flushed. Rejects with a SkilfishError otherwise. */
+  readonly finished: Promise<ReceiveResult>
+  /** Yields progress until the transfer ends; a slow consumer gets the latest only. */
+  progress(): AsyncIterable<ReceiveProgress>
+}

@@ -1,0 +1,52 @@
+import { sourceSymbolCount } from '../../protocol/index.ts'
+
+interface Held {
+  readonly frame: Uint8Array
+  readonly sourceCount: number
+}
+
+/** The encoded frames in memory, bounded by the machine's window, oldest first. */
+export class FrameWindow {
+  readonly #frames = new Map<number, Held>()
+  readonly #symbolBytes: number
+
+  constructor(symbolBytes: number) {
+    this.#symbolBytes = symbolBytes
+  }
+
+  get size(): number {
+    return this.#frames.size
+  }
+
+  has(sliceIndex: number): boolean {
+    return this.#frames.has(sliceIndex)
+  }
+
+  add(sliceIndex: number, frame: Uint8Array): void {
+    this.#frames.set(sliceIndex, { frame, sourceCount: sourceSymbolCount(frame.length, this.#symbolBytes) })
+  }
+
+  frame(sliceIndex: number): Uint8Array | undefined {
+    return this.#frames.get(sliceIndex)?.frame
+  }
+
+  sourceSymbolCount(sliceIndex: number): number | undefined {
+    return this.#frames.get(sliceIndex)?.sourceCount
+  }
+
+  /** The slice held longest that may go, or undefined. Looks at no more than the first eight, which are the oldest. */
+  oldest(mayGo: (sliceIndex: number) => boolean): number | undefined {
+    let looked = 0
+    for (const sliceIndex of this.#frames.keys()) {
+      if (mayGo(sliceIndex)) return sliceIndex
+      if (++looked === 8) return undefined
+    }
+    return undefined
+  }
+
+  remove(sliceIndex: number): Uint8Array | undefined {
+    const held = this.#frames.get(sliceIndex)
+    this.#frames.delete(sliceIndex)
+    return held?.frame
+  }
+}

@@ -1,0 +1,2 @@
+export * from './sender-machine.ts'
+export * from './sender-options.ts'

@@ -1,0 +1,119 @@
+import {
+  ANNOUNCE_INTERVAL_US,
+  encodeControl,
+  LIMITS,
+  type ControlMessage,
+  type Id64,
+  type SliceRange,
+} from '../../protocol/index.ts'
+
+/** Most control packets that wait to be sent; more are dropped, since every one of them is repeated on need. */
+const MAX_QUEUED_PACKETS = 64
+
+/** Time between two End messages, microseconds: twice as often as Announce, since receivers wait for it. */
+const END_INTERVAL_US = ANNOUNCE_INTERVAL_US / 2
+
+/**
+ * The sender's control packets: beacons by the clock, answers in batches, and messages said a few times so that one of them
+ * arrives. All go to the group.
+ */
+export class Outbox {
+  readonly #session: Id64
+  readonly #tag: number
+  readonly #queue: { bytes: Uint8Array; atUs: number }[] = []
+  readonly #joinAcks: Id64[] = []
+  readonly #doneAcks: Id64[] = []
+  #pending: { slice: number; symbolCount: number }[] = []
+  #deferred: SliceRange[] = []
+  #announceUs = 0
+  #endUs: number | undefined
+
+  constructor(session: Id64, tag: number) {
+    this.#session = session
+    this.#tag = tag
+  }
+
+  acknowledgeJoin(id: Id64): void {
+    if (this.#joinAcks.length < LIMITS.acknowledgedReceivers * 8) this.#joinAcks.push(id)
+  }
+
+  acknowledgeDone(id: Id64): void {
+    if (this.#doneAcks.length < LIMITS.acknowledgedReceivers * 8) this.#doneAcks.push(id)
+  }
+
+  /** Tells the group of a repair that is on its way. What does not fit one message is left out: it is asked for again. */
+  echo(slice: number, symbolCount: number): void {
+    if (this.#pending.length < LIMITS.slicesPerMessage) this.#pending.push({ slice, symbolCount })
+  }
+
+  /** Tells the group of slices that will be mended after the main pass. */
+  echoDeferred(range: SliceRange): void {
+    const last = this.#deferred.at(-1)
+    if (last !== undefined && last.first + last.count === range.first) {
+      this.#deferred[this.#deferred.length - 1] = { first: last.first, count: last.count + range.count }
+    } else if (this.#deferred.length < LIMITS.rangesPerMessage) {
+      this.#deferred.push(range)
+    }
+  }
+
+  /** Queues `message`, said `times` times, `gapUs` apart. */
+  say(nowUs: number, message: ControlMessage, times: number, gapUs: number): void {
+    const bytes = encodeControl(message, this.#session, this.#tag)
+    for (let time = 0; time < times && this.#queue.length < MAX_QUEUED_PACKETS; time++) {
+      this.#queue.push({ bytes, atUs: nowUs + time * gapUs })
+    }
+  }
+
+  /** Announces as soon as possible: something in it has changed that receivers wait for. */
+  hurryAnnounce(): void {
+    this.#announceUs = 0
+  }
+
+  /** Begins to beacon End. */
+  startEnd(nowUs: number): void {
+    this.#endUs = nowUs
+  }
+
+  get isEmpty(): boolean {
+    return this.#queue.length === 0
+  }
+
+  /**
+   * The next control packet that is due.
+   * @param beacon makes the present Announce or End
+   */
+  poll(nowUs: number, beacon: (kind: 'announce' | 'end') => ControlMessage): Uint8Array | undefined {
+    const encode = (message: ControlMessage): Uint8Array => encodeControl(message, this.#session, this.#tag)
+    const said = this.#queue.findIndex((entry) => entry.atUs <= nowUs)
+    if (said !== -1) return this.#queue.splice(said, 1)[0]!.bytes
+    if (this.#joinAcks.length > 0) {
+      return encode({ kind: 'join-ack', receivers: this.#joinAcks.splice(0, LIMITS.acknowledgedReceivers) })
+    }
+    if (this.#doneAcks.length > 0) {
+      return encode({ kind: 'done-ack', receivers: this.#doneAcks.splice(0, LIMITS.acknowledgedReceivers) })
+    }
+    if (this.#pending.length > 0 || this.#deferred.length > 0) {
+      const message: ControlMessage = { kind: 'repair-echo', pending: this.#pending, deferred: this.#deferred }
+      this.#pending = []
+      this.#deferred = []
+      return encode(message)
+    }
+    if (this.#endUs !== undefined && this.#endUs <= nowUs) {
+      this.#endUs = nowUs + END_INTERVAL_US
+      return encode(beacon('end'))
+    }
+    if (this.#announceUs <= nowUs) {
+      this.#announceUs = nowUs + ANNOUNCE_INTERVAL_US
+      return encode(beacon('announce'))
+    }
+    return undefined
+  }
+
+  /** When {@link poll} has something at the latest. */
+  nextUs(nowUs: number): number {
+    if (this.#joinAcks.length + this.#doneAcks.length + this.#pending.length + this.#deferred.length > 0) return nowUs
+    let next = Math.min(this.#announceUs, this.#endUs ?? Infinity)
+    for (const entry of this.#queue) next = Math.min(next, entry.atUs)
+    return next
+  }
+}

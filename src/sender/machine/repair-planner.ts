@@ -1,0 +1,151 @@
+import { MAX_SYMBOL_COUNT, type Deficit, type SliceRange } from '../../protocol/index.ts'
+import { ALL_SYMBOLS, type SliceTable } from './slice-table.ts'
+
+interface Due {
+  readonly slice: number
+  readonly dueUs: number
+}
+
+/** How the planner sees the frames in memory. */
+export interface HeldFrames {
+  /** Source symbols of a slice in memory; undefined when it is not. */
+  sourceSymbolCount(sliceIndex: number): number | undefined
+}
+
+/**
+ * Turns NACKs into repairs. Per slice it keeps the largest deficit of any receiver: one parity symbol mends a different loss at
+ * each. Slices in memory are repaired after the aggregation time; others are deferred until the main pass is over.
+ */
+export class RepairPlanner {
+  readonly #table: SliceTable
+  readonly #held: HeldFrames
+  /** By ascending due time, since aggregation changes little. Bounded by the window: a slice is in it at most once. */
+  #due: Due[] = []
+  #dueHead = 0
+  /** When the last repair symbol of a slice in memory went out. */
+  readonly #repairedUs = new Map<number, number>()
+  #deferredCount = 0
+  #mendFrom = 0
+
+  constructor(table: SliceTable, held: HeldFrames) {
+    this.#table = table
+    this.#held = held
+  }
+
+  /** Slices that wait for the end of the main pass. */
+  get deferredCount(): number {
+    return this.#deferredCount
+  }
+
+  /** True when nothing is asked for. */
+  get isIdle(): boolean {
+    return this.#deferredCount === 0 && this.#dueHead >= this.#due.length
+  }
+
+  /**
+   * Takes one slice's deficit.
+   * @param guardUs symbols sent within this time may still be on their way to the receiver that asked
+   * @returns symbols now pending, or undefined when what is asked for is already on its way
+   */
+  ask(nowUs: number, asked: Deficit, dueUs: number, guardUs: number): number | undefined {
+    const { slice } = asked
+    const sourceCount = this.#held.sourceSymbolCount(slice)
+    const need = sourceCount === undefined ? asked.deficit : this.#need(nowUs, asked, sourceCount, guardUs)
+    if (need <= 0) return undefined
+    const pending = this.#table.pending(slice)
+    if (need > pending) this.#table.setPending(slice, need)
+    if (pending === 0) {
+      if (sourceCount === undefined) this.#deferredCount++
+      else this.#due.push({ slice, dueUs })
+    }
+    return Math.max(need, pending)
+  }
+
+  /** Takes slices of which a receiver holds nothing. */
+  askAll(nowUs: number, range: SliceRange, dueUs: number, guardUs: number): void {
+    for (let slice = range.first; slice < range.first + range.count; slice++) {
+      this.ask(nowUs, { slice, deficit: ALL_SYMBOLS, heard: 0 }, dueUs, guardUs)
+    }
+  }
+
+  /** Symbols to send so that a receiver with this deficit gets enough, less those that are on their way to it. */
+  #need(nowUs: number, asked: Deficit, sourceCount: number, guardUs: number): number {
+    const position = this.#table.cursor(asked.slice)
+    const isFresh = nowUs - (this.#repairedUs.get(asked.slice) ?? -Infinity) < guardUs
+    if (asked.deficit >= sourceCount) return isFresh ? 0 : sourceCount
+    if (position >= asked.heard) {
+      // What comes next is new to this receiver; what went out since its last symbol may still arrive.
+      const need = asked.deficit - (isFresh ? Math.max(0, position - Math.max(asked.heard, sourceCount)) : 0)
+      if (need <= MAX_SYMBOL_COUNT - position) return need
+    } else if (isFresh) {
+      return 0
+    }
+    // Symbols go round again, and of all there are the receiver lacks all but (k - deficit).
+    const lackingShare = (MAX_SYMBOL_COUNT - sourceCount + asked.deficit) / MAX_SYMBOL_COUNT
+    return Math.min(ALL_SYMBOLS, Math.ceil(asked.deficit / lackingShare))
+  }
+
+  /** The slice to repair now, if any is due. */
+  dueSlice(nowUs: number): number | undefined {
+    const head = this.#due[this.#dueHead]
+    return head !== undefined && head.dueUs <= nowUs ? head.slice : undefined
+  }
+
+  /** When the next repair is due. */
+  nextDueUs(): number | undefined {
+    return this.#due[this.#dueHead]?.dueUs
+  }
+
+  /** Takes the next repair symbol of the slice that {@link dueSlice} gave: its index. */
+  takeSymbol(nowUs: number, sliceIndex: number, sourceCount: number): number {
+    const pending = Math.min(this.#table.pending(sliceIndex), ALL_SYMBOLS)
+    const cursor = this.#table.cursor(sliceIndex)
+    if (pending >= sourceCount && cursor > MAX_SYMBOL_COUNT - pending) this.#table.rewind(sliceIndex)
+    this.#table.setPending(sliceIndex, pending - 1)
+    this.#repairedUs.set(sliceIndex, nowUs)
+    if (pending === 1) this.#shift()
+    return this.#table.advance(sliceIndex)
+  }
+
+  #shift(): void {
+    this.#dueHead++
+    if (this.#dueHead < 1024 || this.#dueHead * 2 < this.#due.length) return
+    this.#due = this.#due.slice(this.#dueHead)
+    this.#dueHead = 0
+  }
+
+  /** A slice leaves memory: what is still pending for it waits for the mending. */
+  evict(sliceIndex: number): void {
+    this.#repairedUs.delete(sliceIndex)
+    if (this.#table.pending(sliceIndex) === 0) return
+    this.#due = this.#due.slice(this.#dueHead).filter((due) => due.slice !== sliceIndex)
+    this.#dueHead = 0
+    this.#deferredCount++
+  }
+
+  /** The next deferred slice to read again, in ascending order and round again; undefined when none waits. */
+  takeDeferred(belowSlice: number, isHeld: (sliceIndex: number) => boolean): number | undefined {
+    if (this.#deferredCount === 0) return undefined
+    for (let round = 0; round < 2; round++) {
+      for (;;) {
+        const slice = this.#table.nextPending(this.#mendFrom, belowSlice)
+        if (slice === undefined) break
+        this.#mendFrom = slice + 1
+        if (!isHeld(slice)) return slice
+      }
+      this.#mendFrom = 0
+    }
+    return undefined
+  }
+
+  /** A deferred slice is in memory again: its repair is due at once. */
+  restore(nowUs: number, sliceIndex: number, sourceCount: number): void {
+    this.#deferredCount--
+    const pending = Math.min(this.#table.pending(sliceIndex), ALL_SYMBOLS)
+    if (pending >= sourceCount) {
+      this.#table.rewind(sliceIndex)
+      this.#table.setPending(sliceIndex, sourceCount)
+    }
+    this.#due.push({ slice: sliceIndex, dueUs: nowUs })
+  }
+}
