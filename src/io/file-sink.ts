@@ -81,10 +81,12 @@ export class FileSink implements ImageSink {
         this.#options,
       )
       this.#stamp = incompleteStamp(image)
-      await (this.#capacityBytes === undefined
-        ? this.#prepareFile(this.#file, image.sizeBytes)
-        : this.#prepareDevice(this.#file, image.sizeBytes, this.#capacityBytes))
+      if (this.#capacityBytes !== undefined) {
+        await this.#prepareDevice(this.#file, image.sizeBytes, this.#capacityBytes)
+      }
+      // First of all, so that at no moment an old first page stands before an emptied file.
       await this.#file.write(0, this.#stamp)
+      if (this.#capacityBytes === undefined) await this.#resizeFile(this.#file, image.sizeBytes)
       // Before any data: else a power cut could leave an old first page, which looks whole, before new data.
       await this.#file.handle.datasync()
     } catch (error) {
@@ -145,9 +147,9 @@ export class FileSink implements ImageSink {
     }
   }
 
-  async #prepareFile(file: TargetFile, sizeBytes: number | undefined): Promise<void> {
-    if (!this.#options.assumeZeroed) await file.handle.truncate(0)
-    // The stamp stays whole also when the image is shorter: `finish` cuts the file.
+  /** Drops what the file held behind the stamp, which stays whole also when the image is shorter: `finish` cuts the file. */
+  async #resizeFile(file: TargetFile, sizeBytes: number | undefined): Promise<void> {
+    if (!this.#options.assumeZeroed) await file.handle.truncate(STAMP_BYTES)
     if (sizeBytes !== undefined) await file.handle.truncate(Math.max(sizeBytes, STAMP_BYTES))
   }
 

@@ -211,7 +211,7 @@ describe('a new file', () => {
     await sink.write(0, pattern(10_000))
     await sink.finish(10_000)
     expect(calls).toEqual([
-      ...['truncate 0', 'truncate 10000', 'write 0', 'datasync'],
+      ...['write 0', 'truncate 4096', 'truncate 10000', 'datasync'],
       ...['write 4096', 'truncate 10000', 'datasync', 'sync'],
       ...['write 0', 'datasync'],
     ])
