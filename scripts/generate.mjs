@@ -53,7 +53,7 @@ const PARTS = {
 
   lzo() {
     generate('src/lzo/generated', assembly('src/lzo/assembly'), () => {
-      kernel('src/lzo/assembly/lzo1x.ts', 'src/lzo/generated/lzo1x', ['simd'], 64)
+      kernel('src/lzo/assembly/lzo1x.ts', 'src/lzo/generated/lzo1x', ['simd'], 34)
     })
   },
 
