@@ -3,9 +3,6 @@ import {
   aggregationUs,
   ANNOUNCE_INTERVAL_US,
   decodeControl,
-  encodeDataFieldsInto,
-  encodePrefixInto,
-  DATA_HEADER_BYTES,
   hasSession,
   holdoffUs,
   imageTag,
@@ -15,7 +12,6 @@ import {
   MAX_SYMBOL_COUNT,
   PacketType,
   packetTypeAt,
-  PREFIX_BYTES,
   refusalVersions,
   reportIntervalMs,
   type Announce,
@@ -30,22 +26,19 @@ import {
   type Report,
   type Transmit,
 } from '../../protocol/index.ts'
-import { AdaptiveRate, burstBytes, TokenBucket } from '../../ratelimit/index.ts'
+import { MAX_BITS_PER_SEC } from '../../ratelimit/index.ts'
 import { FrameWindow } from './frame-window.ts'
 import { Outbox } from './outbox.ts'
+import { PacketWriter } from './packet-writer.ts'
+import { Pacer } from './pacer.ts'
 import { RepairPlanner } from './repair-planner.ts'
 import { Roster } from './roster.ts'
 import type { ReceiverView, SenderCommand, SenderEvent, SenderMachineOptions, SenderStats } from './sender-options.ts'
 import { SliceTable } from './slice-table.ts'
+import { StartPolicy } from './start-policy.ts'
 
 /** Slices read ahead of the one being sent. */
 const READ_AHEAD_SLICES = 16
-
-/** After the last join the start waits this long for more, microseconds: receivers started together join together. Ours. */
-const JOIN_SETTLE_US = 50_000
-
-/** But no longer than this after the first join, microseconds. Ours. */
-const JOIN_SETTLE_LIMIT_US = 1_000_000
 
 /** With `drop`, how long the others wait for a slow receiver before it goes, microseconds. Ours. */
 const SLOW_GRACE_US = 2_000_000
@@ -62,21 +55,17 @@ const PROACTIVE_FROM_COUNT = 9
 /** The sending half of the protocol: see {@link Machine} for how to drive it. */
 export class SenderMachine implements Machine<SenderCommand, SenderEvent, SenderStats> {
   readonly #options: SenderMachineOptions
-  readonly #prefix = new Uint8Array(PREFIX_BYTES)
   readonly #table = new SliceTable()
   readonly #roster = new Roster()
   readonly #window: FrameWindow
   readonly #planner: RepairPlanner
   readonly #outbox: Outbox
-  readonly #bucket: TokenBucket
-  readonly #rate: AdaptiveRate
+  readonly #writer: PacketWriter
+  readonly #pacer: Pacer
+  readonly #startPolicy: StartPolicy
   readonly #events: SenderEvent[] = []
 
   #phase: Phase | 'closing' | 'over' = 'gathering'
-  #bornUs: Micros | undefined
-  #firstJoinUs: Micros | undefined
-  #lastJoinUs = 0
-  #isStartForced = false
   /** The first pass: slice and symbol to send next. */
   #passSlice = 0
   #passSymbol = 0
@@ -87,11 +76,10 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   #end: End | undefined
   #mendingUs = 0
   #blockedSinceUs: Micros | undefined
-  #censusUs = 0
-  #loadedSlice = -1
+  #censusUs: Micros
   #tokensReadyUs: Micros | undefined
   #failed: { readonly code: ErrorCode; readonly text: string } | undefined
-  #nowUs = 0
+  #nowUs: Micros
   #lossRatio = 0
 
   #counters = {
@@ -99,20 +87,23 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     ...{ controlPackets: 0, nacks: 0, malformedPackets: 0, foreignPackets: 0 },
   }
 
-  constructor(options: SenderMachineOptions) {
+  /** @param nowUs the time at which waiting for receivers begins */
+  constructor(nowUs: Micros, options: SenderMachineOptions) {
+    const { geometry, overheadBytes, session, imageId, maxBitrate } = options
     this.#options = options
-    const tag = imageTag(options.imageId)
-    encodePrefixInto(this.#prefix, 0, PacketType.data, options.session, tag)
-    this.#window = new FrameWindow(options.geometry.symbolBytes)
+    this.#nowUs = nowUs
+    this.#censusUs = nowUs + CENSUS_INTERVAL_US
+    this.#window = new FrameWindow(geometry.symbolBytes)
     this.#planner = new RepairPlanner(this.#table, this.#window)
-    this.#outbox = new Outbox(options.session, tag)
-    this.#rate = new AdaptiveRate({ maxBitsPerSec: options.maxBitrate })
-    const bitsPerSec = this.#rate.bitsPerSec
-    this.#bucket = new TokenBucket({ bitsPerSec, depthBytes: burstBytes(bitsPerSec) })
+    this.#outbox = new Outbox(session, imageTag(imageId))
+    this.#writer = new PacketWriter(options)
+    this.#pacer = new Pacer(nowUs, geometry.packetBytes + overheadBytes, maxBitrate)
+    this.#startPolicy = new StartPolicy(nowUs, options)
+    this.#refill(nowUs)
   }
 
   handleDatagram(nowUs: Micros, from: PeerAddress, bytes: Uint8Array): void {
-    this.#begin(nowUs)
+    this.#nowUs = nowUs
     if (this.#phase === 'over') return
     const type = packetTypeAt(bytes, 0, bytes.length)
     if (typeof type === 'string') {
@@ -130,16 +121,16 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   }
 
   handleTimeout(nowUs: Micros): void {
-    this.#begin(nowUs)
+    this.#nowUs = nowUs
     this.#settle(nowUs)
   }
 
   handleCommand(nowUs: Micros, command: SenderCommand): void {
-    this.#begin(nowUs)
+    this.#nowUs = nowUs
     if (this.#phase === 'over') return
     switch (command.kind) {
       case 'start':
-        this.#isStartForced = true
+        this.#startPolicy.force()
         break
       case 'frame':
         this.#takeFrame(nowUs, command.slice, command.frame)
@@ -149,8 +140,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
         this.#end = { kind: 'end', isClosing: false, ...command.end }
         break
       case 'max-bitrate':
-        this.#rate.setMax(command.bitsPerSec)
-        this.#applyRate(nowUs)
+        this.#pacer.setCap(nowUs, command.bitsPerSec ?? MAX_BITS_PER_SEC)
         break
       case 'abort':
         this.#outbox.say(
@@ -163,7 +153,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
           code: command.reason === 'interrupted' ? 'INTERRUPTED' : 'SOURCE_FAILED',
           text: command.text,
         }
-        this.#phase = 'closing'
+        this.#close(nowUs, { kind: 'abort', reason: command.reason, text: command.text })
         break
       default:
         command satisfies never
@@ -172,8 +162,10 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   }
 
   pollTransmit(nowUs: Micros, into: Uint8Array): Transmit | undefined {
-    this.#begin(nowUs)
+    this.#nowUs = nowUs
     if (this.#phase === 'over') return undefined
+    this.#tokensReadyUs = this.#pacer.readyAtUs(nowUs, 1)
+    if (this.#tokensReadyUs > nowUs) return undefined
     const control = this.#outbox.poll(nowUs, (kind) => (kind === 'end' ? this.#end! : this.#announce(nowUs)))
     if (control !== undefined) {
       into.set(control)
@@ -198,7 +190,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     if (this.#phase === 'over') return undefined
     const nowUs = this.#nowUs
     let next = Math.min(this.#outbox.nextUs(nowUs), this.#censusUs)
-    if (this.#phase === 'gathering') next = Math.min(next, this.#startUs())
+    if (this.#phase === 'gathering') next = Math.min(next, this.#startPolicy.decideAtUs(this.#roster.liveCount))
     if (this.#tokensReadyUs !== undefined) next = Math.min(next, this.#tokensReadyUs)
     return Math.min(next, this.#planner.nextDueUs() ?? Infinity)
   }
@@ -210,7 +202,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       slicesBegun: this.#begunCount,
       slicesTotal: this.#end?.sliceCount,
       slicesDeferred: this.#planner.deferredCount,
-      rateBitsPerSec: this.#rate.bitsPerSec,
+      rateBitsPerSec: this.#pacer.bitsPerSec,
       grttUs: this.#roster.grttUs,
     }
   }
@@ -220,19 +212,13 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     return this.#roster.views()
   }
 
-  #begin(nowUs: Micros): void {
-    this.#nowUs = nowUs
-    if (this.#bornUs !== undefined) return
-    this.#bornUs = nowUs
-    this.#censusUs = nowUs + CENSUS_INTERVAL_US
-    this.#refill(nowUs)
-  }
-
   /** What follows from a change of state: start, census, refill, change of phase, end. */
   #settle(nowUs: Micros): void {
     if (this.#phase === 'over' || this.#phase === 'closing') return
     if (nowUs >= this.#censusUs) this.#census(nowUs)
-    if (this.#phase === 'gathering' && nowUs >= this.#startUs()) this.#start(nowUs)
+    if (this.#phase === 'gathering' && nowUs >= this.#startPolicy.decideAtUs(this.#roster.liveCount)) {
+      this.#start(nowUs)
+    }
     this.#refill(nowUs)
     if (this.#phase === 'sending' && this.#end?.sliceCount === this.#passSlice) {
       this.#mendingUs = nowUs
@@ -248,32 +234,20 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     this.#events.push({ kind: 'phase', phase })
   }
 
-  /** When the transfer starts as things stand; may lie in the past. */
-  #startUs(): Micros {
-    const { minReceivers, minWaitUs, maxWaitUs, startTimeoutUs } = this.#options
-    const bornUs = this.#bornUs ?? 0
-    const timeoutUs = bornUs + (startTimeoutUs ?? Infinity)
-    if (this.#isStartForced || minReceivers === 0) return this.#isStartForced ? 0 : bornUs + minWaitUs
-    const firstUs = this.#firstJoinUs
-    if (firstUs === undefined || this.#roster.liveCount === 0) return timeoutUs
-    const settledUs = Math.min(this.#lastJoinUs + JOIN_SETTLE_US, firstUs + JOIN_SETTLE_LIMIT_US)
-    const enoughUs = this.#roster.liveCount >= minReceivers ? Math.max(settledUs, bornUs + minWaitUs) : Infinity
-    return Math.min(timeoutUs, enoughUs, firstUs + (maxWaitUs ?? Infinity))
-  }
-
   #start(nowUs: Micros): void {
-    const { minReceivers, startTimeoutUs, maxWaitUs } = this.#options
-    const { liveCount } = this.#roster
-    const hasWaited = this.#firstJoinUs !== undefined && nowUs >= this.#firstJoinUs + (maxWaitUs ?? Infinity)
-    const isTimeout = startTimeoutUs !== undefined && nowUs >= this.#bornUs! + startTimeoutUs
-    if (isTimeout && !this.#isStartForced && !hasWaited && liveCount < minReceivers) {
-      const text = `${liveCount} of ${minReceivers} receivers came within ${startTimeoutUs / 1e6} s`
-      this.#failed = { code: 'NO_RECEIVERS', text }
-      this.#outbox.say(nowUs, { kind: 'abort', reason: 'sender-failed', text }, LAST_WORDS.times, LAST_WORDS.gapUs)
-      this.#phase = 'closing'
+    const decision = this.#startPolicy.decide(nowUs, this.#roster.liveCount)
+    if (decision === 'start') {
+      this.#enter('sending')
       return
     }
-    this.#enter('sending')
+    this.#failed = { code: 'NO_RECEIVERS', text: decision.giveUp }
+    this.#close(nowUs, { kind: 'abort', reason: 'sender-failed', text: decision.giveUp })
+  }
+
+  /** Says the last word; when it is out, the session is over. */
+  #close(nowUs: Micros, lastWord: ControlMessage): void {
+    this.#outbox.say(nowUs, lastWord, LAST_WORDS.times, LAST_WORDS.gapUs)
+    this.#phase = 'closing'
   }
 
   #handleMessage(nowUs: Micros, from: PeerAddress, message: ControlMessage): void {
@@ -288,8 +262,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       return
     }
     if (before === 'new') {
-      this.#firstJoinUs ??= nowUs
-      this.#lastJoinUs = nowUs
+      this.#startPolicy.noteJoin(nowUs)
       this.#tell(id)
     }
     if (before === 'dropped') {
@@ -309,8 +282,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     this.#roster.report(nowUs, report)
     const packets = report.receivedPackets + report.lostPackets
     if (packets > 0) this.#lossRatio += 0.1 * (report.lostPackets / packets - this.#lossRatio)
-    this.#rate.handleReport(nowUs, report, this.#roster.grttUs)
-    this.#applyRate(nowUs)
+    this.#pacer.handleReport(nowUs, report, this.#roster.grttUs)
   }
 
   #handleNack(nowUs: Micros, nack: Nack): void {
@@ -359,14 +331,10 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     if (receiver !== undefined) this.#events.push({ kind: 'receiver', receiver })
   }
 
-  #applyRate(nowUs: Micros): void {
-    const { bitsPerSec } = this.#rate
-    this.#bucket.setRate(nowUs, { bitsPerSec, depthBytes: burstBytes(bitsPerSec) })
-  }
-
   /** Looks for receivers that have fallen silent; they are dropped so that nobody waits for them. */
   #census(nowUs: Micros): void {
     this.#censusUs = nowUs + CENSUS_INTERVAL_US
+    this.#pacer.tick(nowUs, reportIntervalMs(this.#roster.liveCount))
     const { receiverTimeoutUs } = this.#options
     const limitUs = Math.max(receiverTimeoutUs, 3000 * reportIntervalMs(this.#roster.liveCount))
     for (const id of this.#roster.silentSince(nowUs - limitUs)) {
@@ -415,7 +383,10 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     this.#blockedSinceUs = undefined
     this.#planner.evict(slice)
     const frame = this.#window.remove(slice)
-    if (frame !== undefined) this.#events.push({ kind: 'release', frame })
+    if (frame !== undefined) {
+      this.#writer.forget(frame)
+      this.#events.push({ kind: 'release', frame })
+    }
     return true
   }
 
@@ -457,21 +428,18 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
         receiverTimeoutMs: Math.round(receiverTimeoutUs / 1000),
       },
       sentAtUs: nowUs >>> 0,
-      rateBitsPerSec: Math.round(this.#rate.bitsPerSec),
+      rateBitsPerSec: this.#pacer.bitsPerSec,
     }
   }
 
   #pollData(nowUs: Micros, into: Uint8Array): Transmit | undefined {
-    const { geometry, overheadBytes } = this.#options
-    const { packetBytes } = geometry
-    const wireBytes = packetBytes + overheadBytes
+    const { packetBytes } = this.#options.geometry
     const runLimit = Math.min(MAX_RUN_PACKETS, Math.floor(MAX_RUN_BYTES / packetBytes))
-    // A run takes at most a millisecond of the rate, and at least one packet.
-    const perMs = Math.floor(this.#rate.bitsPerSec / 8000 / wireBytes)
-    const wanted = Math.max(1, Math.min(runLimit, perMs))
+    const wanted = Math.min(runLimit, this.#pacer.batchPackets)
     this.#tokensReadyUs = undefined
-    if (this.#bucket.available(nowUs) < wanted * wireBytes) {
-      if (this.#hasData(nowUs)) this.#tokensReadyUs = this.#bucket.readyAtUs(nowUs, wanted * wireBytes)
+    const readyUs = this.#pacer.readyAtUs(nowUs, wanted)
+    if (readyUs > nowUs) {
+      if (this.#hasData(nowUs)) this.#tokensReadyUs = readyUs
       return undefined
     }
     let count = 0
@@ -487,7 +455,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
 
   #countSent(nowUs: Micros, packets: number, bytes: number): void {
     const wireBytes = bytes + packets * this.#options.overheadBytes
-    this.#bucket.spend(nowUs, wireBytes)
+    this.#pacer.spend(nowUs, wireBytes)
     this.#counters.packets += packets
     this.#counters.wireBytes += wireBytes
   }
@@ -501,7 +469,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       const symbol = this.#planner.takeSymbol(nowUs, due, sourceCount)
       if (symbol < sourceCount) this.#counters.resentSymbols++
       else this.#counters.paritySymbols++
-      this.#writePacket(into, at, due, frame, sourceCount, symbol)
+      this.#writer.writeInto(into, at, due, frame, sourceCount, symbol)
       return true
     }
     const slice = this.#passSlice
@@ -512,7 +480,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     this.#begunCount = slice + 1
     if (symbol < sourceCount) this.#counters.sourceSymbols++
     else this.#counters.proactiveSymbols++
-    this.#writePacket(into, at, slice, frame, sourceCount, symbol)
+    this.#writer.writeInto(into, at, slice, frame, sourceCount, symbol)
     if (++this.#passSymbol >= sourceCount + this.#proactiveCount(sourceCount)) {
       this.#passSlice++
       this.#passSymbol = 0
@@ -526,32 +494,6 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     if (fec === 'auto' && this.#roster.liveCount < PROACTIVE_FROM_COUNT) return 0
     const share = fec === 'auto' ? this.#lossRatio : fec / 100
     return Math.min(MAX_SYMBOL_COUNT - sourceCount, Math.ceil(sourceCount * share))
-  }
-
-  #writePacket(
-    into: Uint8Array,
-    at: number,
-    slice: number,
-    frame: Uint8Array,
-    sourceCount: number,
-    symbol: number,
-  ): void {
-    const { symbolBytes } = this.#options.geometry
-    into.set(this.#prefix, at)
-    encodeDataFieldsInto(into, at, slice, frame.length, symbol)
-    const body = at + DATA_HEADER_BYTES
-    if (symbol < sourceCount) {
-      const from = symbol * symbolBytes
-      const piece = frame.subarray(from, from + symbolBytes)
-      into.set(piece, body)
-      if (piece.length < symbolBytes) into.fill(0, body + piece.length, body + symbolBytes)
-      return
-    }
-    if (this.#loadedSlice !== slice) {
-      this.#options.encoder.load(frame, symbolBytes)
-      this.#loadedSlice = slice
-    }
-    this.#options.encoder.parityInto(symbol, into, body)
   }
 
   #maybeClose(nowUs: Micros): void {
@@ -571,8 +513,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       this.#phase === 'mending' && this.#end !== undefined
         ? { ...this.#end, isClosing: true }
         : { kind: 'abort', reason: 'sender-failed', text: 'no receiver is left' }
-    this.#outbox.say(nowUs, last, LAST_WORDS.times, LAST_WORDS.gapUs)
-    this.#phase = 'closing'
+    this.#close(nowUs, last)
   }
 
   #finish(): void {

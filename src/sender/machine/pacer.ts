@@ -1,0 +1,67 @@
+import type { Micros, Report } from '../../protocol/index.ts'
+import { AdaptiveRate, batchBytes, burstBytes, TokenBucket } from '../../ratelimit/index.ts'
+
+/** When and how much may be sent: the one token bucket that everything goes through, at the rate that reports allow. */
+export class Pacer {
+  readonly #packetWireBytes: number
+  readonly #rate: AdaptiveRate
+  readonly #bucket: TokenBucket
+  #intervalEndUs: Micros
+  #intervalBytes = 0
+
+  /** @param packetWireBytes bytes of the largest packet, IP and UDP headers included */
+  constructor(nowUs: Micros, packetWireBytes: number, capBitsPerSec: number | undefined) {
+    this.#packetWireBytes = packetWireBytes
+    this.#rate = new AdaptiveRate(nowUs, capBitsPerSec)
+    const { bitsPerSec } = this.#rate
+    this.#bucket = new TokenBucket(nowUs, bitsPerSec, burstBytes(bitsPerSec, packetWireBytes))
+    this.#intervalEndUs = nowUs
+  }
+
+  get bitsPerSec(): number {
+    return this.#rate.bitsPerSec
+  }
+
+  /** Packets that one run may hold: a millisecond of the rate, and at least one. */
+  get batchPackets(): number {
+    return Math.floor(batchBytes(this.#rate.bitsPerSec, this.#packetWireBytes) / this.#packetWireBytes)
+  }
+
+  /** When that many packets of the largest size may go out; in the past when they may now. */
+  readyAtUs(nowUs: Micros, packetCount: number): Micros {
+    const bytes = packetCount * this.#packetWireBytes
+    if (this.#bucket.available(nowUs) >= bytes) return nowUs
+    return this.#bucket.readyAtUs(bytes)
+  }
+
+  /** Counts what was sent; {@link readyAtUs} must have allowed it. */
+  spend(nowUs: Micros, wireBytes: number): void {
+    this.#bucket.take(nowUs, wireBytes)
+    this.#intervalBytes += wireBytes
+  }
+
+  setCap(nowUs: Micros, capBitsPerSec: number): void {
+    this.#rate.setCap(capBitsPerSec)
+    this.#apply(nowUs)
+  }
+
+  handleReport(nowUs: Micros, report: Report, grttUs: number): void {
+    this.#rate.handleReport(nowUs, report, grttUs)
+    this.#apply(nowUs)
+  }
+
+  /** To be called often: ends an interval of the rate control when it is as long as the receivers' report interval. */
+  tick(nowUs: Micros, reportIntervalMs: number): void {
+    if (nowUs < this.#intervalEndUs) return
+    this.#rate.handleInterval(nowUs, this.#intervalBytes)
+    this.#intervalBytes = 0
+    this.#intervalEndUs = nowUs + reportIntervalMs * 1000
+    this.#apply(nowUs)
+  }
+
+  #apply(nowUs: Micros): void {
+    const { bitsPerSec } = this.#rate
+    if (bitsPerSec === this.#bucket.bitsPerSec) return
+    this.#bucket.setRate(nowUs, bitsPerSec, burstBytes(bitsPerSec, this.#packetWireBytes))
+  }
+}
