@@ -1,3 +1,4 @@
+import type { UdpSocketFacts } from '../io/index.ts'
 import type { ImageSink } from '../sparse/index.ts'
 import type { ReceiverStats } from './machine/index.ts'
 
@@ -29,6 +30,8 @@ export interface ReceiveOptions {
   readonly bufferSlices?: number
   /** Whether to use receive coalescing where it is there. Default `auto`. */
   readonly offload?: 'auto' | 'off'
+  /** Test aid: drops that share of incoming packets at random, 0 to 0.9. Default 0. */
+  readonly dropRatio?: number
   /** Gives up; the sender is told, and the target stays recognisably incomplete. */
   readonly signal?: AbortSignal
   /** Called about four times a second. */
@@ -67,12 +70,8 @@ export interface ReceiveResult {
   /** From the first data packet to the end, milliseconds. */
   readonly transferMs: number
   readonly stats: ReceiverStats
-  readonly socket: {
-    readonly segmentationOffload: boolean
-    readonly receiveOffload: boolean
-    readonly recvBufferBytes: number
-    readonly sendBufferBytes: number
-  }
+  /** What the kernel gave the socket. */
+  readonly socket: UdpSocketFacts
 }
 
 /** A transfer under way. */

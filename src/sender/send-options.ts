@@ -1,3 +1,5 @@
+import { SkilfishError } from '../errors.ts'
+import type { UdpSocketFacts } from '../io/index.ts'
 import type { Phase } from '../protocol/index.ts'
 import type { ImageSource } from '../sparse/index.ts'
 import type { FecPolicy, ReceiverView, SenderStats, SlowPolicy } from './machine/index.ts'
@@ -89,15 +91,8 @@ export interface SendResult {
   readonly transferMs: number
   readonly stats: SenderStats
   readonly receivers: readonly ReceiverView[]
-  readonly socket: SocketSummary
-}
-
-/** What the kernel gave the socket. */
-export interface SocketSummary {
-  readonly segmentationOffload: boolean
-  readonly receiveOffload: boolean
-  readonly recvBufferBytes: number
-  readonly sendBufferBytes: number
+  /** What the kernel gave the socket. */
+  readonly socket: UdpSocketFacts
 }
 
 /** A transfer under way. */
@@ -115,4 +110,15 @@ export interface SendHandle {
   readonly maxBitrate: number | undefined
   /** Starts now, with whoever has joined. */
   start(): void
+}
+
+/** Some receivers did not get the whole image: `result` tells which, and how far the others are. */
+export class ReceiversFailedError extends SkilfishError {
+  readonly result: SendResult
+
+  constructor(text: string, result: SendResult) {
+    super('RECEIVERS_FAILED', text)
+    this.name = 'ReceiversFailedError'
+    this.result = result
+  }
 }

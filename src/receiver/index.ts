@@ -1,0 +1,3 @@
+export * from './machine/index.ts'
+export * from './receive-options.ts'
+export { receive } from './receiver.ts'

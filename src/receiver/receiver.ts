@@ -1,0 +1,246 @@
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import { SkilfishError } from '../errors.ts'
+import { FecDecoder } from '../fec/index.ts'
+import {
+  MachinePump,
+  monotonicUs,
+  openSink,
+  openUdpSocket,
+  parseGroup,
+  resolveInterface,
+  type UdpSocket,
+} from '../io/index.ts'
+import { DEFAULT_GROUP, DEFAULT_PORT, formatId, type End, type Id64 } from '../protocol/index.ts'
+import { ProgressStream } from '../progress-stream.ts'
+import type { ImageSink } from '../sparse/index.ts'
+import { checkReceiveOptions } from './check-options.ts'
+import { decodableCodecs, FrameConsumer } from './frame-consumer.ts'
+import { ReceiverMachine, type ReceiverEvent } from './machine/index.ts'
+import type { ReceiveHandle, ReceiveOptions, ReceiveProgress, ReceiveResult } from './receive-options.ts'
+import { receiveProgress } from './receive-progress.ts'
+
+/** How often progress is told, milliseconds. */
+const PROGRESS_INTERVAL_MS = 250
+
+/** Slices in memory by default: 64 of 256 KiB, and parity, are about 20 MiB. */
+const DEFAULT_BUFFER_SLICES = 64
+
+type SessionEvent = ReceiverEvent & { kind: 'session' }
+
+/**
+ * Receives an image from whoever sends one to the group.
+ *
+ * Returns at once. The process is kept alive until the transfer ends.
+ * @throws RangeError or TypeError when an option is out of its bounds
+ * @example
+ * const { imageBytes, rootDigest } = await receive({ target: '/dev/sdb', interface: 'eth0' }).finished
+ */
+export function receive(options: ReceiveOptions): ReceiveHandle {
+  checkReceiveOptions(options)
+  return new Transfer(options)
+}
+
+class Transfer implements ReceiveHandle {
+  readonly finished: Promise<ReceiveResult>
+  readonly #options: ReceiveOptions
+  readonly #progress = new ProgressStream<ReceiveProgress>()
+  readonly #beganUs = monotonicUs()
+  readonly #machine: ReceiverMachine
+  #pump: MachinePump | undefined
+  #sink: ImageSink | undefined
+  #session: SessionEvent | undefined
+  #sessionUs: number | undefined
+  #consumer: FrameConsumer | undefined
+  #end: End | undefined
+  #rootDigest: Uint8Array | undefined
+  #phase: ReceiveProgress['phase'] = 'waiting'
+  #settle!: (error: unknown) => void
+  /** Resolves with undefined when all is acknowledged, else with what went wrong. */
+  readonly #over = new Promise<unknown>((resolve) => (this.#settle = resolve))
+
+  constructor(options: ReceiveOptions) {
+    this.#options = options
+    const us = (ms: number): number => Math.round(ms * 1000)
+    const { imageId, startTimeoutMs, target } = options
+    this.#machine = new ReceiverMachine(this.#beganUs, {
+      ...{ receiverId: randomId(), name: options.name ?? hostname().slice(0, 200), random: Math.random },
+      ...(imageId === undefined ? {} : { imageId }),
+      ...(startTimeoutMs === undefined ? {} : { startTimeoutUs: us(startTimeoutMs) }),
+      receiveTimeoutUs: us(options.receiveTimeoutMs ?? 30_000),
+      ...{ codecs: decodableCodecs(), decoder: new FecDecoder() },
+      bufferSlices: options.bufferSlices ?? DEFAULT_BUFFER_SLICES,
+      isSequential: typeof target === 'string' ? target === '-' : target.isSequential,
+    })
+    this.finished = this.#run().finally(() => this.#progress.end())
+    // Whoever does not look at `finished` has not lost the error: it is theirs to look.
+    this.finished.catch(() => undefined)
+  }
+
+  progress(): AsyncIterable<ReceiveProgress> {
+    return this.#progress.values()
+  }
+
+  async #run(): Promise<ReceiveResult> {
+    const { signal, target, dropRatio = 0 } = this.#options
+    const group = parseGroup(this.#options.group ?? DEFAULT_GROUP, DEFAULT_PORT)
+    if (signal?.aborted) throw interrupted()
+    let socket: UdpSocket | undefined
+    let timer: NodeJS.Timeout | undefined
+    let isComplete = false
+    const abort = (): void => this.#fail(interrupted())
+    try {
+      this.#sink = typeof target === 'string' ? await openSink(target, this.#options) : target
+      const networkInterface = resolveInterface(this.#options.interface, group.family)
+      const { ttl, offload = 'auto' } = this.#options
+      socket = await openUdpSocket({
+        ...{ group, role: 'receiver', interface: networkInterface },
+        ...(ttl === undefined ? {} : { ttl }),
+        // Loss is tried packet by packet: they must come one by one.
+        offload: dropRatio > 0 ? 'off' : offload,
+      })
+      this.#pump = new MachinePump(this.#machine, socket, {
+        onProgress: () => this.#handleEvents(),
+        onError: (error) => this.#fail(error),
+      })
+      if (dropRatio > 0) dropSome(socket, dropRatio)
+      signal?.addEventListener('abort', abort, { once: true })
+      timer = setInterval(() => this.#tellProgress(), PROGRESS_INTERVAL_MS)
+      this.#log(`waiting for a sender, target ${this.#sink.label}`)
+      this.#pump.run()
+      const failure = await this.#over
+      await this.#pump.drained()
+      if (failure !== undefined) throw failure as Error
+      isComplete = true
+      this.#tellProgress()
+      return this.#result(socket)
+    } finally {
+      clearInterval(timer)
+      signal?.removeEventListener('abort', abort)
+      this.#pump?.stop()
+      await socket?.close()
+      await this.#consumer?.close()
+      if (!isComplete) await this.#sink?.abort()
+    }
+  }
+
+  #handleEvents(): void {
+    for (;;) {
+      const event = this.#machine.pollEvent()
+      if (event === undefined) return
+      switch (event.kind) {
+        case 'session':
+          this.#session = event
+          void this.#guard(() => this.#open(event))
+          break
+        case 'slice':
+          void this.#guard(() => this.#consume(event.slice, event.frame))
+          break
+        case 'complete':
+          void this.#guard(() => this.#complete(event.end))
+          break
+        case 'acknowledged':
+          this.#settle(undefined)
+          break
+        case 'failed':
+          this.#settle(new SkilfishError(event.code, event.text))
+          break
+        default:
+          event satisfies never
+      }
+    }
+  }
+
+  async #open({ announce, geometry, session, sender }: SessionEvent): Promise<void> {
+    const sink = this.#sink!
+    const { imageId, imageName, imageBytes } = announce
+    this.#log(`session ${formatId(session)} of ${sender.address}, image ${imageId} (${imageName})`)
+    await sink.open({ name: imageName, imageId, sizeBytes: imageBytes })
+    this.#consumer = new FrameConsumer({ sink, geometry })
+    this.#sessionUs = monotonicUs()
+    this.#phase = 'receiving'
+    this.#command({ kind: 'opened' })
+  }
+
+  async #consume(slice: number, frame: Uint8Array): Promise<void> {
+    const outcome = await this.#consumer!.consume(slice, frame)
+    if (outcome === 'rejected') this.#log(`slice ${slice} failed its digest and is asked for again`)
+    this.#command({ kind: outcome, slice })
+  }
+
+  async #complete(end: End): Promise<void> {
+    this.#end = end
+    this.#phase = 'flushing'
+    this.#tellProgress()
+    this.#rootDigest = await this.#consumer!.finish(end)
+    this.#log('complete, verified and flushed')
+    this.#command({ kind: 'finished' })
+  }
+
+  #command(command: Parameters<ReceiverMachine['handleCommand']>[1]): void {
+    this.#machine.handleCommand(monotonicUs(), command)
+    this.#pump?.run()
+  }
+
+  async #guard(step: () => Promise<void>): Promise<void> {
+    try {
+      await step()
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  /** Gives up because of something on our side: the sender is told. */
+  #fail(cause: unknown): void {
+    const error = cause instanceof Error ? cause : new Error(String(cause))
+    this.#command({ kind: 'leave', reason: error.message.slice(0, 200) })
+    this.#settle(error)
+  }
+
+  #tellProgress(): void {
+    const elapsedUs = monotonicUs() - this.#beganUs
+    const transferUs = this.#sessionUs === undefined ? 0 : monotonicUs() - this.#sessionUs
+    const progress = receiveProgress(
+      this.#phase,
+      elapsedUs,
+      transferUs,
+      this.#session,
+      this.#consumer,
+      this.#machine.stats(),
+    )
+    this.#options.onProgress?.(progress)
+    this.#progress.push(progress)
+  }
+
+  #log(line: string): void {
+    this.#options.onLog?.(line)
+  }
+
+  #result(socket: UdpSocket): ReceiveResult {
+    const { announce, session } = this.#session!
+    const { imageBytes, dataBytes, sliceCount } = this.#end!
+    const nowUs = monotonicUs()
+    return {
+      ...{ imageId: announce.imageId, imageName: announce.imageName, sessionId: formatId(session) },
+      ...{ imageBytes, dataBytes, sliceCount, rootDigest: Buffer.from(this.#rootDigest!).toString('hex') },
+      elapsedMs: (nowUs - this.#beganUs) / 1000,
+      transferMs: (nowUs - this.#sessionUs!) / 1000,
+      ...{ stats: this.#machine.stats(), socket: socket.facts },
+    }
+  }
+}
+
+const interrupted = (): SkilfishError => new SkilfishError('INTERRUPTED', 'the transfer was interrupted')
+
+function randomId(): Id64 {
+  const bytes = randomBytes(8)
+  return { high: bytes.readUInt32BE(0), low: bytes.readUInt32BE(4) }
+}
+
+/** Loses that share of the packets that come in. */
+function dropSome(socket: UdpSocket, ratio: number): void {
+  const { onMessage } = socket
+  socket.onMessage = (bytes, address, port) => {
+    if (Math.random() >= ratio) onMessage(bytes, address, port)
+  }
+}

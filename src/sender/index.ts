@@ -1,0 +1,3 @@
+export * from './machine/index.ts'
+export * from './send-options.ts'
+export { send } from './sender.ts'
