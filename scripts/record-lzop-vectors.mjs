@@ -1,6 +1,6 @@
 // Records test/vectors/lzo anew with the lzop on this machine (see the README there). The same lzop writes the same bytes.
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, openSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, openSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -53,9 +53,9 @@ const vectors = WANTED.map(({ file, options, plainBytes, name = 'mixed.bin' }) =
   writeFileSync(join(work, path), cut(plainBytes))
   chmodSync(join(work, path), 0o640)
   utimesSync(join(work, path), 1_700_000_000, 1_700_000_000)
-  const args = [...options, '-c', ...(name ? [name] : [])]
-  const lzo = execFileSync('lzop', args, { cwd: work, stdio: [openSync(join(work, path)), 'pipe', 'inherit'] })
-  writeFileSync(new URL(file, folder), lzo)
+  const args = [...options, '-o', file, ...(name ? [name] : [])]
+  execFileSync('lzop', args, { cwd: work, stdio: [openSync(join(work, path)), 'inherit', 'inherit'] })
+  copyFileSync(join(work, file), new URL(file, folder))
   return { file, command: ['lzop', ...args, ...(name ? [] : [`< ${path}`])].join(' '), name, plainBytes }
 })
 rmSync(work, { recursive: true })

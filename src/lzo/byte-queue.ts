@@ -14,7 +14,8 @@ export class ByteQueue {
 
   /** Takes hold of `bytes`, without a copy: they must not change until all are taken. */
   push(bytes: Uint8Array): void {
-    if (bytes.length > 0) this.#chunks.push(bytes)
+    // A view of its own, as a chunk may be a Buffer of Node.js, whose `slice` does not copy.
+    if (bytes.length > 0) this.#chunks.push(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length))
   }
 
   /**

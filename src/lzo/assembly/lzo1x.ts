@@ -10,18 +10,24 @@ export const MAX_BLOCK_BYTES: u32 = 1 << 20
 /** Room after each buffer: a whole step of the widest copy, and of the longest run of length bytes (one per 255). */
 const SLACK_BYTES: u32 = MAX_BLOCK_BYTES / 128 + 64
 
+/** Low 16 bits of the position where a sequence was last seen. A stale entry costs a comparison, never correctness. */
+const TABLE_BITS: u32 = 14
+const TABLE: usize = memory.data(2 << TABLE_BITS, 16)
+
+/** Row d (16 bytes): the index modulo d, to spread a pattern of d bytes over a vector. */
+const PATTERNS: usize = memory.data(16 * 16, 16)
+for (let distance = 1; distance < 16; distance++) {
+  for (let i = 0; i < 16; i++) store<u8>(PATTERNS + distance * 16 + i, i % distance)
+}
+
 export const INPUT: usize = memory.data(MAX_BLOCK_BYTES + SLACK_BYTES, 16)
 export const OUTPUT: usize = memory.data(MAX_BLOCK_BYTES + SLACK_BYTES, 16)
 
-// Faults of `decompress`, in the order of LZO_FAULTS in ../lzo1x.ts.
+// Faults of `decompress`, in the order of KERNEL_FAULTS in ../lzo1x.ts.
 const INPUT_OVERRUN: i32 = -1
 const OUTPUT_OVERRUN: i32 = -2
 const LOOKBEHIND_OVERRUN: i32 = -3
 const TRAILING_INPUT: i32 = -4
-
-/** Low 16 bits of the position where a sequence was last seen. A stale entry costs a comparison, never correctness. */
-const TABLE_BITS: u32 = 14
-const TABLE: usize = memory.data(2 << TABLE_BITS, 16)
 
 /** The farthest that the format can point back. */
 const MAX_DISTANCE: u32 = 49151
@@ -29,12 +35,6 @@ const MAX_DISTANCE: u32 = 49151
 const TAIL_BYTES: u32 = 12
 /** Each miss lengthens the search step by 1/32 byte, so that incompressible data passes at the speed of memory. */
 const STEP_SHIFT: u32 = 5
-
-/** Row d (16 bytes): the index modulo d, to spread a pattern of d bytes over a vector. */
-const PATTERNS: usize = memory.data(16 * 16, 16)
-for (let distance = 1; distance < 16; distance++) {
-  for (let i = 0; i < 16; i++) store<u8>(PATTERNS + distance * 16 + i, i % distance)
-}
 
 /** Address of the table entry for the first five of eight bytes (Fibonacci hashing). */
 // @ts-ignore: decorator
@@ -133,10 +133,10 @@ function matchEnd(ip: usize, mp: usize, end: usize): usize {
 
 /** Compresses `length` bytes. Returns the compressed length, or 0 when that is more than `limit` <= MAX_BLOCK_BYTES. */
 export function compress(length: u32, limit: u32): u32 {
-  const end = INPUT + length
-  // The least that `op` plus pending literals may reach: the end mark of 3 bytes follows.
-  const last = OUTPUT + limit - 3
   if (limit < 3) return 0
+  const end = INPUT + length
+  // The farthest that the stream may reach, as the end mark of 3 bytes follows.
+  const last = OUTPUT + limit - 3
   let op = OUTPUT
   let anchor = INPUT
   if (length > TAIL_BYTES) {
@@ -176,8 +176,10 @@ export function compress(length: u32, limit: u32): u32 {
   return (op + 3 - OUTPUT) as u32
 }
 
-/** Length byte(s) as `putLength` puts them, after `ip`; their sum goes to `lengthRead`. Returns their end, or 0 at an overrun. */
+/** What `takeLength` has read. */
 let lengthRead: usize = 0
+
+/** Reads from `ip` on what `putLength` writes, into `lengthRead`. Returns where that ends, or 0 when `end` comes first. */
 function takeLength(ip: usize, end: usize): usize {
   let length: usize = 0
   while (ip < end) {
