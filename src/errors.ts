@@ -14,6 +14,20 @@ export const EXIT_STATUS = {
 
 export type ExitName = keyof typeof EXIT_STATUS
 
+/** What each status tells the caller of a program, in a few words. `--help` and `docs/errors.md` show them. */
+export const EXIT_MEANING: Readonly<Record<ExitName, string>> = {
+  success: 'Complete: the whole image is verified and written everywhere',
+  internal: 'A fault in this program',
+  usage: 'An option or argument cannot be used',
+  nobody: 'Nobody came in time: no sender, or too few receivers',
+  receiversFailed: 'Some receivers did not get the whole image; they are named',
+  storage: 'The source, the target or the spool failed',
+  network: 'The network or the interface failed',
+  peerLost: 'The other end was lost, gave up, or dropped this one',
+  refused: 'The two ends do not fit together',
+  interrupted: 'Stopped by Ctrl-C or a signal',
+}
+
 export interface ErrorEntry {
   /** What has happened, in one sentence. */
   readonly meaning: string
