@@ -1,0 +1,288 @@
+import { createSocket, type Socket, type SocketOptions } from 'node:dgram'
+import { SkilfishError } from '../errors.ts'
+import { DatagramSender, type SendCallback } from './datagram-sender.ts'
+import { formatEndpoint, needsInterface, type GroupAddress, type IpFamily } from './group-address.ts'
+import { loadLibc, NO_FFI_VARIABLE } from './libc.ts'
+import { LinuxSocket, type ReceiveQueue } from './linux-socket.ts'
+import { networkError } from './network-error.ts'
+import { zoneOf, type NetworkInterface } from './network-interface.ts'
+
+/** Receive buffer to ask for: some 20 ms of a 400 MiB/s stream while the receiver is busy with something else. Our choice. */
+const DEFAULT_RECV_BUFFER_BYTES = 8_388_608
+
+/** Send buffer to ask for: keeps the device busy from one timer of the sender to the next. Our choice. */
+const DEFAULT_SEND_BUFFER_BYTES = 4_194_304
+
+export interface UdpSocketOptions {
+  readonly group: GroupAddress
+  /**
+   * A sender is bound to a free port, sends to the group and gets the receivers' feedback. A receiver is bound to the group
+   * and its port, which other receivers on this host may share (each gets every packet), and sends feedback.
+   */
+  readonly role: 'sender' | 'receiver'
+  /** Where the group is sent to or joined, of the group's family; undefined: as the system's routes have it. */
+  readonly interface?: NetworkInterface | undefined
+  /** Routers that packets to the group may pass, plus one: 1 (the default) stays on the link. 0 to 255. */
+  readonly ttl?: number
+  /** Whether receivers on this host get what a sender on this host sends to the group. Default true. */
+  readonly loopback?: boolean
+  /** Receive buffer to ask the kernel for, bytes. Default 8 MiB. */
+  readonly recvBufferBytes?: number
+  /** Send buffer to ask the kernel for, bytes. Default 4 MiB. */
+  readonly sendBufferBytes?: number
+  /** `off`: plain sends and receives even where the kernel could do better. Default `auto`. */
+  readonly offload?: 'auto' | 'off'
+}
+
+/** What the kernel gave. */
+export interface UdpSocketFacts {
+  /** A sender's runs leave in one system call (UDP_SEGMENT); a receiver gets runs in one message (UDP_GRO). */
+  readonly offload: boolean
+  /** Why `offload` is false; undefined when it is true. */
+  readonly offloadNote: string | undefined
+  /** Sizes of the buffers, bytes, in the measure in which they are asked for: Linux sets twice that aside. */
+  readonly recvBufferBytes: number
+  readonly sendBufferBytes: number
+}
+
+/**
+ * Takes one datagram or, with offload at a receiver, several of one sender back to back: all of one length but the last, which
+ * may be shorter. `bytes` have memory of their own, which the callee may keep.
+ */
+export type MessageHandler = (bytes: Uint8Array, address: string, port: number) => void
+
+/**
+ * Opens a socket for one end of a session: bound, joined (receiver), its buffers and options set.
+ *
+ * @throws SkilfishError PORT_IN_USE, NO_MULTICAST_ROUTE, NETWORK_DENIED or NETWORK_FAILED when the system refuses, OPTION_INVALID
+ * when the group means nothing without an interface.
+ * @throws RangeError when group and interface are of different families.
+ */
+export async function openUdpSocket(options: UdpSocketOptions): Promise<UdpSocket> {
+  const { group, interface: networkInterface } = options
+  const label = formatEndpoint(group.address, group.port)
+  if (networkInterface && networkInterface.family !== group.family) {
+    throw new RangeError(
+      `interface must have the group's family: expected ${group.family}, got ${networkInterface.family}`,
+    )
+  }
+  if (!networkInterface && needsInterface(group)) {
+    throw new SkilfishError(
+      'OPTION_INVALID',
+      `cannot use the group ${label}: it is local to a link; name the interface`,
+    )
+  }
+  try {
+    const { socket, linux, note } = await bindSocket(options)
+    try {
+      return new UdpSocket(socket, linux, note, options)
+    } catch (error) {
+      socket.close()
+      throw error
+    }
+  } catch (error) {
+    throw networkError(`${options.role === 'sender' ? 'open a socket for' : 'join'} the group ${label}`, error)
+  }
+}
+
+/** One end's socket. Made by {@link openUdpSocket}. */
+export class UdpSocket {
+  /** Called with everything that arrives. Replace it to listen; until then messages are dropped. */
+  onMessage: MessageHandler = ignore
+  readonly #socket: Socket
+  readonly #linux: LinuxSocket | undefined
+  readonly #sender: DatagramSender
+  readonly #group: GroupAddress
+  readonly #coalesces: boolean
+  readonly #note: string | undefined
+  readonly #recvBufferBytes: number
+  readonly #sendBufferBytes: number
+  #receiveError: Error | undefined
+  #closing: Promise<void> | undefined
+
+  /**
+   * Takes over a bound socket, with `linux` the same socket's descriptor, and makes it ready for its role.
+   *
+   * @param note why there is no `linux`, or why it is not to be used for offload.
+   */
+  constructor(socket: Socket, linux: LinuxSocket | undefined, note: string | undefined, options: UdpSocketOptions) {
+    this.#socket = socket
+    this.#linux = linux
+    this.#group = options.group
+    growBuffers(socket, linux, options)
+    this.#recvBufferBytes = asAskedFor(socket.getRecvBufferSize())
+    this.#sendBufferBytes = asAskedFor(socket.getSendBufferSize())
+
+    const usable = note === undefined ? linux : undefined
+    const isSender = options.role === 'sender'
+    const probe = (isSender ? usable?.setSegmentBytes(0) : usable?.enableCoalescing()) ?? 0
+    const offloads = usable !== undefined && probe === 0
+    this.#note = probe === 0 ? note : 'the kernel lacks the option'
+    this.#coalesces = offloads && !isSender
+    const setSegmentBytes = (segmentBytes: number): number => usable!.setSegmentBytes(segmentBytes)
+    this.#sender = new DatagramSender(socket, options.group.family, offloads && isSender ? setSegmentBytes : undefined)
+
+    socket.on('message', (bytes, from) => this.onMessage(bytes, from.address, from.port))
+    socket.on('error', (error) => (this.#receiveError = error))
+    if (isSender) prepareSending(socket, options)
+    else socket.addMembership(options.group.address, multicastInterface(options.interface))
+  }
+
+  /** What the kernel gave. `offload` turns false when the kernel or the device refuses to segment the first run. */
+  get facts(): UdpSocketFacts {
+    return {
+      offload: this.#coalesces || this.#sender.isSegmenting,
+      offloadNote: this.#sender.refusal ?? this.#note,
+      recvBufferBytes: this.#recvBufferBytes,
+      sendBufferBytes: this.#sendBufferBytes,
+    }
+  }
+
+  /** Where the socket is bound: a receiver on Linux to the group, all others to the wildcard address. */
+  get address(): { readonly address: string; readonly port: number } {
+    const { address, port } = this.#socket.address()
+    return { address, port }
+  }
+
+  /**
+   * The last error that the kernel reported on receiving. None ends the socket: a peer that has gone, for instance, shows
+   * here. A driver that gives up for silence can name it as the cause.
+   */
+  get receiveError(): Error | undefined {
+    return this.#receiveError
+  }
+
+  /** How many datagrams of `segmentBytes` one {@link sendToGroup} may hold: at most 64, and no more than fit 64 KiB. */
+  maxSegmentCount(segmentBytes: number): number {
+    return this.#sender.maxSegmentCount(segmentBytes)
+  }
+
+  /**
+   * Sends the first `length` bytes of `buffer` to the group as datagrams of `segmentBytes` each; the last may be shorter.
+   * `buffer` is lent until `done` is called, which happens once, after this call has returned.
+   *
+   * `done` gets a SkilfishError PACKET_TOO_LARGE, NO_MULTICAST_ROUTE, NETWORK_DENIED or NETWORK_FAILED when the system refused
+   * (a part of) the run. See `isTransientSendError` for those worth another try; such a try may send some datagrams twice.
+   *
+   * @throws RangeError when the run is empty, longer than its buffer or than {@link maxSegmentCount} allows.
+   */
+  sendToGroup(buffer: Uint8Array, length: number, segmentBytes: number, done: SendCallback): void {
+    this.#sender.send(buffer, length, segmentBytes, this.#group.address, this.#group.port, done)
+  }
+
+  /** Sends one datagram to an IP address as a message handler gets it. Lending, `done` and errors as {@link sendToGroup}. */
+  sendTo(buffer: Uint8Array, length: number, address: string, port: number, done: SendCallback): void {
+    this.#sender.send(buffer, length, length, address, port, done)
+  }
+
+  /** Fill of the kernel's receive queue; undefined where it cannot be told (no FFI), or after `close`. */
+  receiveQueue(): ReceiveQueue | undefined {
+    return this.#closing ? undefined : this.#linux?.receiveQueue()
+  }
+
+  /** Leaves the group and frees the port. Sends under way are dropped and end with an error. */
+  close(): Promise<void> {
+    this.#closing ??= new Promise((resolve) => {
+      this.#sender.close()
+      this.#socket.close(resolve)
+    })
+    return this.#closing
+  }
+}
+
+interface BoundSocket {
+  readonly socket: Socket
+  readonly linux?: LinuxSocket
+  readonly note?: string
+}
+
+async function bindSocket(options: UdpSocketOptions): Promise<BoundSocket> {
+  const { group, role, interface: networkInterface } = options
+  // Bound to the group, a socket does not get what is sent to other groups on its port. Only Linux is known to allow it.
+  const bound = role === 'receiver' ? group : undefined
+  const off = options.offload === 'off' ? { note: 'offload is turned off' } : {}
+  const libc = await loadLibc()
+  if (libc) {
+    const scopeIndex = needsInterface(group) ? (networkInterface?.index ?? 0) : 0
+    const linux = LinuxSocket.open(libc, group.family, bound, scopeIndex)
+    return { socket: await adopt(linux, group.family), linux, ...off }
+  }
+  const socket = createSocket(socketOptions(group.family, role === 'receiver'))
+  await whenBound(socket, () => {
+    const zone = networkInterface && needsInterface(group) ? `%${zoneOf(networkInterface)}` : ''
+    const address = bound && process.platform === 'linux' ? { address: bound.address + zone } : {}
+    socket.bind({ ...address, port: bound?.port ?? 0, exclusive: true })
+  })
+  return { socket, note: missingFfi(), ...off }
+}
+
+/** Hands the descriptor to Node.js, which closes it with the socket. */
+async function adopt(linux: LinuxSocket, family: IpFamily): Promise<Socket> {
+  const socket = createSocket(socketOptions(family, false))
+  try {
+    await whenBound(socket, () => socket.bind({ fd: linux.fd, exclusive: true }))
+  } catch (error) {
+    linux.close()
+    throw error
+  }
+  return socket
+}
+
+async function whenBound(socket: Socket, bind: () => void): Promise<void> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      // Before `bind`: with a descriptor the event comes during the call.
+      socket.once('listening', resolve).once('error', reject)
+      bind()
+    })
+  } catch (error) {
+    socket.close()
+    throw error
+  }
+}
+
+const socketOptions = (family: IpFamily, reuseAddr: boolean): SocketOptions => ({
+  type: family === 4 ? 'udp4' : 'udp6',
+  reuseAddr,
+  ipv6Only: family === 6,
+  // Addresses here are numeric. An answer at once has the packet leave within the call of `send`.
+  lookup: (address, _options, callback) => callback(null, address, family),
+})
+
+function missingFfi(): string {
+  if (process.platform !== 'linux') return 'only Linux has it'
+  return process.env[NO_FFI_VARIABLE] ? `${NO_FFI_VARIABLE} is set` : 'the optional package koffi cannot be loaded'
+}
+
+function prepareSending(socket: Socket, options: UdpSocketOptions): void {
+  const outgoing = multicastInterface(options.interface)
+  if (outgoing !== undefined) socket.setMulticastInterface(outgoing)
+  socket.setMulticastTTL(options.ttl ?? 1)
+  socket.setMulticastLoopback(options.loopback ?? true)
+}
+
+/** As the multicast methods of dgram name an interface. */
+function multicastInterface(networkInterface: NetworkInterface | undefined): string | undefined {
+  if (!networkInterface) return undefined
+  return networkInterface.family === 4 ? networkInterface.address : `::%${zoneOf(networkInterface)}`
+}
+
+function growBuffers(socket: Socket, linux: LinuxSocket | undefined, options: UdpSocketOptions): void {
+  const recvBytes = options.recvBufferBytes ?? DEFAULT_RECV_BUFFER_BYTES
+  const sendBytes = options.sendBufferBytes ?? DEFAULT_SEND_BUFFER_BYTES
+  if (!linux?.forceRecvBuffer(recvBytes)) tryTo(() => socket.setRecvBufferSize(recvBytes))
+  if (!linux?.forceSendBuffer(sendBytes)) tryTo(() => socket.setSendBufferSize(sendBytes))
+}
+
+/** Linux cuts a wish to its limit. Other systems refuse it, and the buffer stays as it is: slower, never wrong. */
+function tryTo(grow: () => void): void {
+  try {
+    grow()
+  } catch {
+    // The facts tell what there is.
+  }
+}
+
+const asAskedFor = (bytes: number): number => (process.platform === 'linux' ? bytes / 2 : bytes)
+
+const ignore = (): void => undefined
