@@ -24,7 +24,10 @@ export interface UdpSocketOptions {
   readonly interface?: NetworkInterface | undefined
   /** Routers that packets to the group may pass, plus one: 1 (the default) stays on the link. 0 to 255. */
   readonly ttl?: number
-  /** Whether receivers on this host get what a sender on this host sends to the group. Default true. */
+  /**
+   * Whether receivers on this host get what a sender on this host sends to the group. Default true. Without effect on the
+   * loopback interface, which has no other receivers.
+   */
   readonly loopback?: boolean
   /** Receive buffer to ask the kernel for, bytes. Default 8 MiB. */
   readonly recvBufferBytes?: number
