@@ -1,4 +1,4 @@
-import { LIMITS } from './protocol/index.ts'
+import { isWireText, LIMITS } from './protocol/index.ts'
 
 /** Longest wait, milliseconds: 23 days, what a timer of Node.js holds. */
 export const MAX_WAIT_MS = 2_000_000_000
@@ -16,7 +16,7 @@ export function checkNumber(label: string, value: number | undefined, least: num
 export function checkText(label: string, value: string | undefined): void {
   if (value === undefined) return
   if (typeof value !== 'string') throw new TypeError(`${label} must be a string, got ${typeof value}`)
-  if (value.length === 0 || value.length > LIMITS.textLength) {
-    throw new RangeError(`${label} must have 1 to ${LIMITS.textLength} characters, got ${value.length}`)
+  if (value === '' || !isWireText(value)) {
+    throw new RangeError(`${label} must be 1 to ${LIMITS.textBytes} bytes without control characters, got ${JSON.stringify(value)}`)
   }
 }

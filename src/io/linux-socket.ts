@@ -13,6 +13,8 @@ const SO_SNDBUFFORCE = 32
 const SO_RCVBUFFORCE = 33
 const SO_MEMINFO = 55
 const IPPROTO_IPV6 = 41
+const IPV6_MULTICAST_HOPS = 18
+const IPV6_MULTICAST_LOOP = 19
 const IPV6_V6ONLY = 26
 const SOL_UDP = 17
 const UDP_SEGMENT = 103
@@ -50,25 +52,41 @@ export class LinuxSocket {
   }
 
   /**
-   * Binds to the group itself, shared with other receivers on this host, when `group` is given; else to a free port of the
-   * wildcard address.
+   * Binds to an address and port, or to a free port of the wildcard address.
    *
+   * @param isShared whether other sockets of this host may be bound to the same, each getting every multicast packet.
    * @param scopeIndex number of the interface to which a group of link-local scope belongs; 0 for any other group.
    * @throws an error with the `code` of the system call that failed.
    */
-  static open(libc: Libc, family: IpFamily, group: GroupAddress | undefined, scopeIndex: number): LinuxSocket {
+  static open(
+    libc: Libc,
+    family: IpFamily,
+    bound: GroupAddress | undefined,
+    isShared: boolean,
+    scopeIndex: number,
+  ): LinuxSocket {
     const fd = libc.socket(family === 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0)
     if (fd < 0) throw systemError('socket', fd)
     const socket = new LinuxSocket(libc, fd)
     try {
-      if (group) socket.#require('setsockopt', socket.#set(SOL_SOCKET, SO_REUSEADDR, 1))
+      if (isShared) socket.#require('setsockopt', socket.#set(SOL_SOCKET, SO_REUSEADDR, 1))
       if (family === 6) socket.#require('setsockopt', socket.#set(IPPROTO_IPV6, IPV6_V6ONLY, 1))
-      socket.#require('bind', libc.bind(fd, socketAddress(family, group, scopeIndex)))
+      socket.#require('bind', libc.bind(fd, socketAddress(family, bound, scopeIndex)))
       return socket
     } catch (error) {
       socket.close()
       throw error
     }
+  }
+
+  /**
+   * For an IPv6 socket: the hop limit of packets to groups, and whether receivers on this host get them.
+   *
+   * @throws an error with the `code` of the system call that failed.
+   */
+  setIpv6Multicast(hopLimit: number, loopback: boolean): void {
+    this.#require('setsockopt', this.#set(IPPROTO_IPV6, IPV6_MULTICAST_HOPS, hopLimit))
+    this.#require('setsockopt', this.#set(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, Number(loopback)))
   }
 
   /** Receives runs of equal-sized datagrams in one piece. Returns 0 or a negated error number. */

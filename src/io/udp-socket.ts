@@ -22,6 +22,8 @@ export interface UdpSocketOptions {
   readonly role: 'sender' | 'receiver'
   /** Where the group is sent to or joined, of the group's family; undefined: as the system's routes have it. */
   readonly interface?: NetworkInterface | undefined
+  /** Port to which a sender is bound. Default: one that is free. */
+  readonly feedbackPort?: number
   /** Routers that packets to the group may pass, plus one: 1 (the default) stays on the link. 0 to 255. */
   readonly ttl?: number
   /**
@@ -127,7 +129,7 @@ export class UdpSocket {
 
     socket.on('message', (bytes, from) => this.onMessage(bytes, from.address, from.port))
     socket.on('error', (error) => (this.#receiveError = error))
-    if (isSender) prepareSending(socket, options)
+    if (isSender) prepareSending(socket, linux, options)
     else socket.addMembership(options.group.address, multicastInterface(options.interface))
   }
 
@@ -202,22 +204,26 @@ interface BoundSocket {
 async function bindSocket(options: UdpSocketOptions): Promise<BoundSocket> {
   const { group, role, interface: networkInterface } = options
   // Bound to the group, a socket does not get what is sent to other groups on its port. Only Linux is known to allow it.
-  const bound = role === 'receiver' ? group : undefined
+  const isReceiver = role === 'receiver'
+  const bound = isReceiver ? group : wildcard(group.family, options.feedbackPort)
   const off = options.offload === 'off' ? { note: 'offload is turned off' } : {}
   const libc = await loadLibc()
   if (libc) {
     const scopeIndex = needsInterface(group) ? (networkInterface?.index ?? 0) : 0
-    const linux = LinuxSocket.open(libc, group.family, bound, scopeIndex)
+    const linux = LinuxSocket.open(libc, group.family, bound, isReceiver, scopeIndex)
     return { socket: await adopt(linux, group.family), linux, ...off }
   }
-  const socket = createSocket(socketOptions(group.family, role === 'receiver'))
+  const socket = createSocket(socketOptions(group.family, isReceiver))
   await whenBound(socket, () => {
     const zone = networkInterface && needsInterface(group) ? `%${zoneOf(networkInterface)}` : ''
-    const address = bound && process.platform === 'linux' ? { address: bound.address + zone } : {}
+    const address = isReceiver && process.platform === 'linux' ? { address: group.address + zone } : {}
     socket.bind({ ...address, port: bound?.port ?? 0, exclusive: true })
   })
   return { socket, note: missingFfi(), ...off }
 }
+
+const wildcard = (family: IpFamily, port: number | undefined): GroupAddress | undefined =>
+  port === undefined ? undefined : { address: family === 4 ? '0.0.0.0' : '::', port, family }
 
 /** Hands the descriptor to Node.js, which closes it with the socket. */
 async function adopt(linux: LinuxSocket, family: IpFamily): Promise<Socket> {
@@ -257,11 +263,17 @@ function missingFfi(): string {
   return process.env[NO_FFI_VARIABLE] ? `${NO_FFI_VARIABLE} is set` : 'the optional package koffi cannot be loaded'
 }
 
-function prepareSending(socket: Socket, options: UdpSocketOptions): void {
+function prepareSending(socket: Socket, linux: LinuxSocket | undefined, options: UdpSocketOptions): void {
+  const { ttl = 1, loopback = true } = options
   const outgoing = multicastInterface(options.interface)
   if (outgoing !== undefined) socket.setMulticastInterface(outgoing)
-  socket.setMulticastTTL(options.ttl ?? 1)
-  socket.setMulticastLoopback(options.loopback ?? true)
+  if (linux && options.group.family === 6) {
+    // dgram takes a socket that it did not bind itself for IPv4 in these two: they would succeed without effect.
+    linux.setIpv6Multicast(ttl, loopback)
+  } else {
+    socket.setMulticastTTL(ttl)
+    socket.setMulticastLoopback(loopback)
+  }
 }
 
 /** As the multicast methods of dgram name an interface. */

@@ -11,7 +11,7 @@ import {
   resolveInterface,
   type UdpSocket,
 } from '../io/index.ts'
-import { DEFAULT_GROUP, DEFAULT_PORT, formatId, type End, type Id64 } from '../protocol/index.ts'
+import { clipText, DEFAULT_GROUP, DEFAULT_PORT, formatId, type End, type Id64 } from '../protocol/index.ts'
 import { ProgressStream } from '../progress-stream.ts'
 import type { ImageSink } from '../sparse/index.ts'
 import { checkReceiveOptions } from './check-options.ts'
@@ -64,7 +64,7 @@ class Transfer implements ReceiveHandle {
     const us = (ms: number): number => Math.round(ms * 1000)
     const { imageId, startTimeoutMs, target } = options
     this.#machine = new ReceiverMachine(this.#beganUs, {
-      ...{ receiverId: randomId(), name: options.name ?? hostname().slice(0, 200), random: Math.random },
+      ...{ receiverId: randomId(), name: options.name ?? clipText(hostname()), random: Math.random },
       ...(imageId === undefined ? {} : { imageId }),
       ...(startTimeoutMs === undefined ? {} : { startTimeoutUs: us(startTimeoutMs) }),
       receiveTimeoutUs: us(options.receiveTimeoutMs ?? 30_000),
@@ -193,7 +193,7 @@ class Transfer implements ReceiveHandle {
   /** Gives up because of something on our side: the sender is told. */
   #fail(cause: unknown): void {
     const error = cause instanceof Error ? cause : new Error(String(cause))
-    this.#command({ kind: 'leave', reason: error.message.slice(0, 200) })
+    this.#command({ kind: 'leave', reason: clipText(error.message) })
     this.#settle(error)
   }
 

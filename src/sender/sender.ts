@@ -14,6 +14,7 @@ import {
   type UdpSocket,
 } from '../io/index.ts'
 import {
+  clipText,
   DEFAULT_GROUP,
   DEFAULT_PORT,
   formatId,
@@ -121,7 +122,7 @@ class Transfer implements SendHandle {
         ...{ group, role: 'sender', interface: networkInterface },
         ...(ttl === undefined ? {} : { ttl }),
         ...(offload === undefined ? {} : { offload }),
-        ...(feedbackPort === undefined ? {} : { port: feedbackPort }),
+        ...(feedbackPort === undefined ? {} : { feedbackPort }),
       })
       throwIfAborted(signal)
       const session = randomId()
@@ -183,7 +184,7 @@ class Transfer implements SendHandle {
   }
 
   #identity(source: ImageSource, geometry: Geometry, codec: number): { imageId: string; imageName: string } {
-    const imageName = this.#options.name ?? basename(source.label).slice(0, 200)
+    const imageName = this.#options.name ?? clipText(basename(source.label))
     if (this.#options.imageId !== undefined) return { imageId: this.#options.imageId, imageName }
     if (source.identity === undefined) return { imageId: randomBytes(8).toString('hex'), imageName }
     const hash = createHash('sha256').update(JSON.stringify([source.identity, geometry, codec]))
@@ -264,7 +265,7 @@ class Transfer implements SendHandle {
   #abort(reason: 'interrupted' | 'sender-failed', cause: unknown): void {
     if (this.#cause !== undefined) return
     this.#cause = cause
-    this.#machine?.handleCommand(monotonicUs(), { kind: 'abort', reason, text: toError(cause).message.slice(0, 200) })
+    this.#machine?.handleCommand(monotonicUs(), { kind: 'abort', reason, text: clipText(toError(cause).message) })
     this.#pump?.run()
   }
 

@@ -2,6 +2,7 @@ import type { ErrorCode } from '../../errors.ts'
 import {
   aggregationUs,
   ANNOUNCE_INTERVAL_US,
+  clipText,
   decodeControl,
   hasSession,
   holdoffUs,
@@ -319,7 +320,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   }
 
   #refuse(nowUs: Micros, receiver: Id64, reason: 'too-slow' | 'data-gone' | 'too-many-receivers', text: string): void {
-    this.#outbox.say(nowUs, { kind: 'abort', receiver, reason, text }, 1, 0)
+    this.#outbox.say(nowUs, { kind: 'abort', receiver, reason, text: clipText(text) }, 1, 0)
   }
 
   #retire(id: Id64, state: 'done' | 'left' | 'dropped', reason: string): void {
