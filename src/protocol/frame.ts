@@ -72,7 +72,12 @@ function putLong(view: DataView, at: number, value: number): void {
 /** Writes the head (header with an empty digest, and runs) to the start of `into`; the payload goes behind it. */
 export function encodeFrameHeadInto(
   into: Uint8Array,
-  frame: { readonly codec: Codec; readonly spanStart: number; readonly plainBytes: number; readonly runs: readonly Run[] },
+  frame: {
+    readonly codec: Codec
+    readonly spanStart: number
+    readonly plainBytes: number
+    readonly runs: readonly Run[]
+  },
 ): void {
   const view = new DataView(into.buffer, into.byteOffset, into.byteLength)
   into[0] = frame.codec
@@ -113,11 +118,19 @@ export function decodeFrame(frame: Uint8Array, sliceBytes: number): FrameHeader 
     const offset = view.getUint32(at) * HIGH + view.getUint32(at + 4)
     const kind = frame[at + 8]!
     const lengthBytes = (view.getUint32(at + 8) & 0xffffff) * HIGH + view.getUint32(at + 12)
-    if (kind > 1 || offset < end || lengthBytes === 0 || !Number.isSafeInteger(offset + lengthBytes)) return 'frame-runs'
+    if (kind > 1 || offset < end || lengthBytes === 0 || !Number.isSafeInteger(offset + lengthBytes))
+      return 'frame-runs'
     runs.push({ offset, lengthBytes, isZero: kind === 1 })
     end = offset + lengthBytes
     if (kind === 0) sum += lengthBytes
   }
   if (sum !== plainBytes) return 'frame-lengths'
-  return { codec, spanStart, plainBytes, runs, digest: frame.subarray(DIGEST_OFFSET, FRAME_HEADER_BYTES), payloadOffset }
+  return {
+    codec,
+    spanStart,
+    plainBytes,
+    runs,
+    digest: frame.subarray(DIGEST_OFFSET, FRAME_HEADER_BYTES),
+    payloadOffset,
+  }
 }

@@ -55,7 +55,9 @@ export function planGeometry(options: {
   if (options.sliceBytes === undefined) while (!fits(sliceBytes, symbolBytes)) sliceBytes /= 2
   if (!fits(sliceBytes, symbolBytes)) {
     const limit = MAX_SOURCE_SYMBOL_COUNT * symbolBytes
-    throw new RangeError(`slice size ${sliceBytes} does not fit packets of MTU ${mtuBytes}: at most about ${limit} bytes`)
+    throw new RangeError(
+      `slice size ${sliceBytes} does not fit packets of MTU ${mtuBytes}: at most about ${limit} bytes`,
+    )
   }
   return { sliceBytes, packetBytes, symbolBytes }
 }

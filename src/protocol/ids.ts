@@ -6,16 +6,19 @@ export interface Id64 {
   readonly low: number
 }
 
-/** Draws an id. For ids that strangers must not guess, pass a source of secure randomness. */
+/** Draws an id, never 0. For ids that strangers must not guess, pass a source of secure randomness. */
 export function drawId(random: Random): Id64 {
   const word = (): number => Math.floor(random() * 4_294_967_296) >>> 0
-  return { high: word(), low: word() }
+  return { high: word(), low: word() || 1 }
 }
 
 /** Sixteen hexadecimal digits. */
 export function formatId(id: Id64): string {
   return id.high.toString(16).padStart(8, '0') + id.low.toString(16).padStart(8, '0')
 }
+
+/** True for the id 0, which nobody has: on the wire it is an id left out. */
+export const isZeroId = (id: Id64): boolean => id.high === 0 && id.low === 0
 
 export const isSameId = (a: Id64, b: Id64): boolean => a.high === b.high && a.low === b.low
 

@@ -128,14 +128,4 @@ export interface Abort {
 }
 
 export type ControlMessage =
-  | Announce
-  | Join
-  | JoinAck
-  | Report
-  | Nack
-  | RepairEcho
-  | End
-  | Done
-  | DoneAck
-  | Leave
-  | Abort
+  Announce | Join | JoinAck | Report | Nack | RepairEcho | End | Done | DoneAck | Leave | Abort

@@ -1,5 +1,11 @@
 import type { Id64 } from './ids.ts'
-import { MAX_FRAME_BYTES, MAX_SOURCE_SYMBOL_COUNT, MAX_SYMBOL_COUNT, OLDEST_VERSION, PROTOCOL_VERSION } from './params.ts'
+import {
+  MAX_FRAME_BYTES,
+  MAX_SOURCE_SYMBOL_COUNT,
+  MAX_SYMBOL_COUNT,
+  OLDEST_VERSION,
+  PROTOCOL_VERSION,
+} from './params.ts'
 
 /**
  * Every packet begins with this prefix (all integers big-endian):
@@ -69,7 +75,10 @@ export const versionAt = (bytes: Uint8Array, at: number): number => bytes[at + 2
 export const hasSession = (bytes: Uint8Array, at: number, session: Id64): boolean =>
   word(bytes, at + 4) === session.high && word(bytes, at + 8) === session.low
 
-export const sessionAt = (bytes: Uint8Array, at: number): Id64 => ({ high: word(bytes, at + 4), low: word(bytes, at + 8) })
+export const sessionAt = (bytes: Uint8Array, at: number): Id64 => ({
+  high: word(bytes, at + 4),
+  low: word(bytes, at + 8),
+})
 
 export const imageTagAt = (bytes: Uint8Array, at: number): number => word(bytes, at + 12)
 
@@ -90,7 +99,8 @@ export const frameBytesAt = (bytes: Uint8Array, at: number): number => word(byte
 export const symbolIndexAt = (bytes: Uint8Array, at: number): number => bytes[at + 23]!
 
 /** Source symbols of a frame: the frame cut into pieces of `symbolBytes`, the last one padded with zeros. */
-export const sourceSymbolCount = (frameBytes: number, symbolBytes: number): number => Math.ceil(frameBytes / symbolBytes)
+export const sourceSymbolCount = (frameBytes: number, symbolBytes: number): number =>
+  Math.ceil(frameBytes / symbolBytes)
 
 /** True when a data packet's frame length and symbol index can be: 1 ≤ k ≤ 223, index ≤ 254. */
 export function areDataFieldsValid(frameBytes: number, symbolIndex: number, symbolBytes: number): boolean {

@@ -48,16 +48,22 @@ export const MAX_SOURCE_SYMBOL_COUNT = 223
 /** Most bytes of an encoded frame: the length field has 24 bits, memory at both ends is sized by it. */
 export const MAX_FRAME_BYTES = 1_310_720
 
-/** Limits on what a control message may carry. A message beyond them is dropped and counted. */
+/** Most bytes of a control packet with its prefix: it fits the smallest MTU over IPv6, so no sender needs to know the path to a peer. */
+export const MAX_CONTROL_BYTES: number = MIN_MTU_BYTES - IPV6_OVERHEAD_BYTES
+
+/**
+ * Limits on what a control message may carry. A message beyond them is dropped and counted. Together they keep every message
+ * within {@link MAX_CONTROL_BYTES}: a slice index takes up to 4 bytes, a count of symbols 2, a (first, count) pair 8.
+ */
 export const LIMITS = {
-  /** UTF-8 code units of an image id, an image name, a receiver's name, a reason. */
-  textLength: 200,
-  /** Receivers named in one JoinAck or DoneAck: 64 × 9 bytes stays well under the smallest packet with room for more. */
-  acknowledgedReceivers: 50,
-  /** Slices in one Nack or RepairEcho. */
-  slicesPerMessage: 128,
+  /** UTF-8 bytes of an image id, an image name, a receiver's name, a reason. */
+  textBytes: 200,
+  /** Receivers named in one JoinAck or DoneAck, 8 bytes each. */
+  acknowledgedReceivers: 60,
+  /** Slices in one Nack (8 bytes each) or RepairEcho (6 bytes each). */
+  slicesPerMessage: 40,
   /** (first, count) pairs in one Nack or RepairEcho. */
-  rangesPerMessage: 32,
+  rangesPerMessage: 20,
   /** Bytes of a root digest: SHA-256. */
   digestBytes: 32,
 } as const

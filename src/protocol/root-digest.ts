@@ -46,8 +46,7 @@ export class RootDigest {
     for (let index = 0; index * ROOT_GROUP_SLICES < sliceCount; index++) {
       const inGroup = Math.min(ROOT_GROUP_SLICES, sliceCount - index * ROOT_GROUP_SLICES)
       const open = this.#open.get(index)
-      const digest =
-        this.#closed[index] ?? (open && this.#hash(open.digests.subarray(0, inGroup * DIGEST_BYTES)))
+      const digest = this.#closed[index] ?? (open && this.#hash(open.digests.subarray(0, inGroup * DIGEST_BYTES)))
       if (digest === undefined) throw new RangeError(`slices of group ${index} have not all been added`)
       groups.push(digest)
     }
