@@ -1,0 +1,331 @@
+import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { COMMAND_ENVIRONMENT, missingPackages, runCommand } from './command.ts'
+import { namespacePrefix, removeNamespaces, removeStaleNamespaces } from './namespaces.ts'
+
+export interface LabOptions {
+  /** How many hosts there are beside the sender's, 1 to 200. */
+  readonly receiverCount: number
+  /** MTU of every link in bytes, 1280 (the least that IPv6 takes) to 65,535; 1500 unless given. */
+  readonly mtuBytes?: number
+}
+
+/** One host: a network namespace with loopback and one Ethernet interface, `eth0`, and no way out of the lab. */
+export interface LabHost {
+  /** 0 for the sender's host, then the receivers'. */
+  readonly index: number
+  /** Its network namespace, for `ip netns exec`. */
+  readonly namespace: string
+  readonly ipv4: string
+  readonly ipv6: string
+}
+
+/** What has passed a host since the lab was built. Bytes are those of Ethernet frames without their checksum. */
+export interface HostCounters {
+  readonly sentBytes: number
+  readonly sentPacketCount: number
+  readonly receivedBytes: number
+  readonly receivedPacketCount: number
+  /** Packets towards this host that {@link Lab.loss} and {@link Lab.burstLoss} took. */
+  readonly lostPacketCount: number
+  /** Datagrams that reached the host and found the socket's buffer full. */
+  readonly socketDropCount: number
+}
+
+const PACKAGES = { iproute2: ['ip', 'tc'], ethtool: ['ethtool'], nftables: ['nft'] }
+
+/** Bits of the capability sets in `/proc/PID/status`. Source: linux/capability.h. */
+const CAPABILITIES = { CAP_NET_ADMIN: 12n, CAP_SYS_ADMIN: 21n }
+
+/** The share of packets that `numgen` can express: one millionth. */
+const LOSS_STEPS = 1_000_000
+
+/** Labs of this process that are up, so that none outlives it. */
+const standing = new Set<Lab>()
+let isGuarded = false
+
+/**
+ * Several hosts on one machine: network namespaces joined by a bridge, the sender's being host 0. Needs root.
+ *
+ * The links behave like wires: a super-packet of UDP segmentation offload is split before it leaves its host, so that each
+ * packet crosses the bridge, and may be lost there, by itself; receiving hosts may coalesce again (GRO), as network cards do.
+ *
+ * Labs of several processes, and several labs of one, do not meet. Whatever ends this process except SIGKILL takes its labs
+ * down; those of killed processes are removed by the next {@link Lab.up}.
+ */
+export class Lab {
+  readonly hosts: readonly LabHost[]
+  readonly mtuBytes: number
+  readonly #bridge: string
+  /** Host index → the nftables match that picks the packets to lose on their way to it. */
+  readonly #losses = new Map<number, string>()
+
+  private constructor(receiverCount: number, mtuBytes: number) {
+    const prefix = namespacePrefix()
+    this.mtuBytes = mtuBytes
+    this.#bridge = `${prefix}-bridge`
+    this.hosts = Array.from({ length: receiverCount + 1 }, (_, index) => ({
+      index,
+      namespace: `${prefix}-host${index}`,
+      ipv4: `10.77.0.${index + 1}`,
+      ipv6: `fd77::${(index + 1).toString(16)}`,
+    }))
+  }
+
+  /** What this machine lacks to build a lab, a line for people each; empty when nothing. */
+  static missing(): string[] {
+    const lines = missingPackages(PACKAGES)
+    const effective = BigInt(`0x${/^CapEff:\s*(\w+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'}`)
+    const absent = Object.entries(CAPABILITIES).flatMap(([name, bit]) => ((effective >> bit) & 1n ? [] : [name]))
+    if (absent.length > 0) lines.push(`root (this process lacks ${absent.join(' and ')})`)
+    if (!existsSync('/proc/sys/net/ipv6')) lines.push('IPv6 in the kernel (it is off: ipv6.disable=1?)')
+    return lines
+  }
+
+  /**
+   * Builds a lab. Take it {@link Lab.down} in a `finally`.
+   * @throws Error naming what is missing, or the command that failed; nothing is left behind then.
+   */
+  static up(options: LabOptions): Lab {
+    const { receiverCount, mtuBytes = 1500 } = options
+    requireWithin('receiverCount', receiverCount, 1, 200)
+    requireWithin('mtuBytes', mtuBytes, 1280, 65_535)
+    const missing = Lab.missing()
+    if (missing.length > 0) throw new Error(`The network lab cannot be built here; it needs ${missing.join('; ')}`)
+    removeStaleNamespaces()
+    guardProcess()
+    const lab = new Lab(receiverCount, mtuBytes)
+    standing.add(lab)
+    try {
+      lab.#build()
+    } catch (error) {
+      lab.down()
+      throw error
+    }
+    return lab
+  }
+
+  /** Hosts 1 and up. */
+  get receivers(): readonly LabHost[] {
+    return this.hosts.slice(1)
+  }
+
+  /**
+   * Loses UDP packets at random, each by itself, on their way to one host or, without `hostIndex`, to every receiver.
+   * @param percent 0 to 100, in steps of 0.0001; replaces what was set before, 0 ends it
+   */
+  loss(percent: number, hostIndex?: number): void {
+    requirePercent(percent)
+    const steps = Math.round((percent / 100) * LOSS_STEPS)
+    // The comparison takes no number that `numgen` cannot reach.
+    const match = steps === LOSS_STEPS ? '' : `numgen random mod ${LOSS_STEPS} < ${steps}`
+    this.#setLosses(hostIndex, () => (steps === 0 ? undefined : match))
+  }
+
+  /**
+   * Loses UDP packets in runs of `burstPackets` at even distances, so that `percent` of them are lost on the way to one host or,
+   * without `hostIndex`, to every receiver, each at other moments. Replaces what was set before for these hosts.
+   * @param percent 0 to 100, so that a run and the gap after it are whole packets; 0 ends it
+   */
+  burstLoss(percent: number, burstPackets: number, hostIndex?: number): void {
+    requirePercent(percent)
+    requireWithin('burstPackets', burstPackets, 1, 10_000)
+    const period = Math.round((burstPackets * 100) / percent)
+    this.#setLosses(hostIndex, (index) => {
+      if (percent === 0) return undefined
+      const start = Math.floor(((period - burstPackets) * index) / this.hosts.length)
+      return `numgen inc mod ${period} ${start}-${start + burstPackets - 1}`
+    })
+  }
+
+  /**
+   * Limits what the sender's host sends. A queue holds what exceeds the limit and drops what would wait longer than 50 ms; a
+   * socket whose buffer is smaller than that queue is held back before it loses anything.
+   * @param megabitsPerSec bits on the link in millions a second; 0 ends the limit
+   */
+  rate(megabitsPerSec: number): void {
+    requireWithin('megabitsPerSec', megabitsPerSec, 0, 100_000)
+    const root = ['-n', this.#host(0).namespace, 'qdisc', 'replace', 'dev', 'eth0', 'root']
+    const limit = ['tbf', 'rate', `${megabitsPerSec}mbit`, 'burst', '256k', 'latency', '50ms']
+    runCommand('tc', [...root, ...(megabitsPerSec === 0 ? ['noqueue'] : limit)])
+  }
+
+  /** Pulls a host's cable: its interface loses the carrier and keeps its addresses and routes. */
+  linkDown(hostIndex: number): void {
+    runCommand('ip', ['-n', this.#bridge, 'link', 'set', port(this.#host(hostIndex)), 'down'])
+  }
+
+  /** Puts a host's cable back. */
+  linkUp(hostIndex: number): void {
+    runCommand('ip', ['-n', this.#bridge, 'link', 'set', port(this.#host(hostIndex)), 'up'])
+  }
+
+  /**
+   * Starts a command on a host. The child's process id is that of the command itself, so signals reach it. What still runs when the
+   * lab goes down is killed. A command that cannot be found ends with a status that is not 0 and says so on standard error.
+   */
+  spawn(hostIndex: number, command: string, args: readonly string[] = [], options: SpawnOptions = {}): ChildProcess {
+    const namespace = this.#host(hostIndex).namespace
+    return spawn('ip', ['netns', 'exec', namespace, command, ...args], { env: COMMAND_ENVIRONMENT, ...options })
+  }
+
+  /**
+   * Runs a command on a host to its end and returns its standard output.
+   * @throws Error with what it wrote to standard error when its status is not 0.
+   */
+  run(hostIndex: number, command: string, args: readonly string[] = []): string {
+    return runCommand('ip', ['netns', 'exec', this.#host(hostIndex).namespace, command, ...args])
+  }
+
+  counters(hostIndex: number): HostCounters {
+    const { namespace } = this.#host(hostIndex)
+    const links = JSON.parse(runCommand('ip', ['-n', namespace, '-s', '-j', 'link', 'show', 'eth0'])) as [LinkReport]
+    const { rx, tx } = links[0].stats64
+    return {
+      sentBytes: tx.bytes,
+      sentPacketCount: tx.packets,
+      receivedBytes: rx.bytes,
+      receivedPacketCount: rx.packets,
+      lostPacketCount: this.#lostPacketCount(hostIndex),
+      socketDropCount: countSocketDrops(this.run(hostIndex, 'cat', ['/proc/net/snmp', '/proc/net/snmp6'])),
+    }
+  }
+
+  /** Kills what runs in the lab and removes it. May be called again, and for a lab that was only half built. */
+  down(): void {
+    removeNamespaces([...this.hosts.map((host) => host.namespace), this.#bridge])
+    standing.delete(this)
+  }
+
+  #build(): void {
+    const bridge = this.#bridge
+    ip([`netns add ${bridge}`, ...this.hosts.map((host) => `netns add ${host.namespace}`)])
+    // A bridge is no host: without IPv6 of its own it sends nothing, and what the counters show is what the hosts do.
+    configure(bridge, 'net/ipv6/conf/default/disable_ipv6', 1)
+    ip([`link add br0 mtu ${this.mtuBytes} type bridge mcast_snooping 0`, 'link set br0 up'], bridge)
+    for (const host of this.hosts) this.#join(host)
+    nft(bridge, [
+      'table bridge lab {',
+      ...this.hosts.map((host) => `counter ${lossCounter(host.index)} {}`),
+      'chain towards { type filter hook forward priority 0; }',
+      '}',
+    ])
+  }
+
+  #join(host: LabHost): void {
+    const { namespace } = host
+    const mtu = `mtu ${this.mtuBytes}`
+    // Addresses that are unique by construction need no seconds of duplicate detection before they can be used.
+    configure(namespace, 'net/ipv6/conf/default/accept_dad', 0)
+    ip([`link add eth0 ${mtu} netns ${namespace} type veth peer name ${port(host)} ${mtu} netns ${this.#bridge}`])
+    ip([`link set ${port(host)} master br0 up`], this.#bridge)
+    ip(
+      [
+        'link set lo up',
+        // UDPcast needs the broadcast address.
+        `addr add ${host.ipv4}/24 brd + dev eth0`,
+        `addr add ${host.ipv6}/64 dev eth0`,
+        'link set eth0 up',
+        // For IPv6 the kernel adds the like, ff00::/8, by itself.
+        'route add 224.0.0.0/4 dev eth0',
+      ],
+      namespace,
+    )
+    // Split UDP super-packets before the wire, and let the far end of the link hand over single packets, which GRO may join again.
+    ethtool(namespace, 'eth0', 'tx-udp-segmentation off gro on')
+    ethtool(this.#bridge, port(host), 'tso off')
+  }
+
+  #host(index: number): LabHost {
+    const host = this.hosts[index]
+    if (!host) throw new RangeError(`host index must be 0 to ${this.hosts.length - 1}, got ${index}`)
+    return host
+  }
+
+  #setLosses(hostIndex: number | undefined, match: (hostIndex: number) => string | undefined): void {
+    for (const { index } of hostIndex === undefined ? this.receivers : [this.#host(hostIndex)]) {
+      const packets = match(index)
+      if (packets === undefined) this.#losses.delete(index)
+      else this.#losses.set(index, packets)
+    }
+    const rules = [...this.#losses].map(
+      ([index, packets]) =>
+        `add rule bridge lab towards oifname ${port({ index })} meta l4proto udp ${packets} counter name ${lossCounter(index)} drop`,
+    )
+    nft(this.#bridge, ['flush chain bridge lab towards', ...rules])
+  }
+
+  #lostPacketCount(hostIndex: number): number {
+    const command = ['netns', 'exec', this.#bridge, 'nft', '-j', 'list', 'counter', 'bridge', 'lab']
+    const report = JSON.parse(runCommand('ip', [...command, lossCounter(hostIndex)])) as CounterReport
+    return report.nftables.find((object) => object.counter)?.counter?.packets ?? 0
+  }
+}
+
+/** Part of what `ip -s -j link` prints. */
+interface LinkReport {
+  readonly stats64: Readonly<Record<'rx' | 'tx', { readonly bytes: number; readonly packets: number }>>
+}
+
+/** Part of what `nft -j list counter` prints. */
+interface CounterReport {
+  readonly nftables: readonly { readonly counter?: { readonly packets: number } }[]
+}
+
+/** The bridge's end of a host's link. */
+const port = (host: Pick<LabHost, 'index'>): string => `p${host.index}`
+
+const lossCounter = (hostIndex: number): string => `lost${hostIndex}`
+
+/** Runs the `ip` commands in turn, in one process; stops at the first that fails. */
+function ip(commands: readonly string[], namespace?: string): void {
+  const where = namespace === undefined ? [] : ['-n', namespace]
+  runCommand('ip', [...where, '-batch', '-'], `${commands.join('\n')}\n`)
+}
+
+/** Hands all lines to nftables as one change: all or nothing. */
+function nft(namespace: string, lines: readonly string[]): void {
+  runCommand('ip', ['netns', 'exec', namespace, 'nft', '-f', '-'], `${lines.join('\n')}\n`)
+}
+
+function ethtool(namespace: string, device: string, features: string): void {
+  runCommand('ip', ['netns', 'exec', namespace, 'ethtool', '-K', device, ...features.split(' ')])
+}
+
+/** Sets one of the namespace's own kernel settings. */
+function configure(namespace: string, setting: string, value: number): void {
+  runCommand('ip', ['netns', 'exec', namespace, 'tee', `/proc/sys/${setting}`], `${value}\n`)
+}
+
+/** Sums the full-buffer drops of IPv4 (a row of names, then one of values) and IPv6 (a name and a value a line). */
+function countSocketDrops(snmp: string): number {
+  const [names = [], values = []] = [...snmp.matchAll(/^Udp: (.*)$/gm)].map((match) => match[1]!.split(' '))
+  const ipv6 = /^Udp6RcvbufErrors\s+(\d+)$/m.exec(snmp)?.[1]
+  return Number(values[names.indexOf('RcvbufErrors')] ?? 0) + Number(ipv6 ?? 0)
+}
+
+function requireWithin(name: string, value: number, least: number, most: number): void {
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw new RangeError(`${name} must be a whole number from ${least} to ${most}, got ${value}`)
+}
+
+function requirePercent(percent: number): void {
+  if (!(percent >= 0 && percent <= 100)) throw new RangeError(`percent must be 0 to 100, got ${percent}`)
+}
+
+/** Takes standing labs down when this process ends, once for all labs. */
+function guardProcess(): void {
+  if (isGuarded) return
+  isGuarded = true
+  const takeDown = (): void => {
+    for (const lab of standing) lab.down()
+  }
+  process.on('exit', takeDown)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      takeDown()
+      // Where nobody else handles the signal, it does what it would have done without us.
+      if (process.listenerCount(signal) === 0) process.kill(process.pid, signal)
+    })
+  }
+}
