@@ -22,7 +22,7 @@ export interface UdpSocketOptions {
   readonly role: 'sender' | 'receiver'
   /** Where the group is sent to or joined, of the group's family; undefined: as the system's routes have it. */
   readonly interface?: NetworkInterface | undefined
-  /** Port to which a sender is bound. Default: one that is free. */
+  /** Port to which a sender is bound, 1 to 65,535. Default: one that is free. */
   readonly feedbackPort?: number
   /** Routers that packets to the group may pass, plus one: 1 (the default) stays on the link. 0 to 255. */
   readonly ttl?: number
@@ -65,13 +65,13 @@ export type MessageHandler = (bytes: Uint8Array, address: string, port: number) 
  */
 export async function openUdpSocket(options: UdpSocketOptions): Promise<UdpSocket> {
   const { group, interface: networkInterface } = options
-  const label = formatEndpoint(group.address, group.port)
   if (networkInterface && networkInterface.family !== group.family) {
     throw new RangeError(
       `interface must have the group's family: expected ${group.family}, got ${networkInterface.family}`,
     )
   }
   if (!networkInterface && needsInterface(group)) {
+    const label = formatEndpoint(group.address, group.port)
     throw new SkilfishError(
       'OPTION_INVALID',
       `cannot use the group ${label}: it is local to a link; name the interface`,
@@ -86,7 +86,7 @@ export async function openUdpSocket(options: UdpSocketOptions): Promise<UdpSocke
       throw error
     }
   } catch (error) {
-    throw networkError(`${options.role === 'sender' ? 'open a socket for' : 'join'} the group ${label}`, error)
+    throw networkError(attempt(options), error)
   }
 }
 
@@ -203,8 +203,8 @@ interface BoundSocket {
 
 async function bindSocket(options: UdpSocketOptions): Promise<BoundSocket> {
   const { group, role, interface: networkInterface } = options
-  // Bound to the group, a socket does not get what is sent to other groups on its port. Only Linux is known to allow it.
   const isReceiver = role === 'receiver'
+  // Bound to the group, a socket does not get what is sent to other groups on its port. Only Linux is known to allow it.
   const bound = isReceiver ? group : wildcard(group.family, options.feedbackPort)
   const off = options.offload === 'off' ? { note: 'offload is turned off' } : {}
   const libc = await loadLibc()
@@ -220,6 +220,13 @@ async function bindSocket(options: UdpSocketOptions): Promise<BoundSocket> {
     socket.bind({ ...address, port: bound?.port ?? 0, exclusive: true })
   })
   return { socket, note: missingFfi(), ...off }
+}
+
+/** What was attempted, to go after "cannot". */
+function attempt({ group, role, feedbackPort }: UdpSocketOptions): string {
+  const label = formatEndpoint(group.address, group.port)
+  if (role === 'receiver') return `join the group ${label}`
+  return feedbackPort === undefined ? `open a socket for the group ${label}` : `open the feedback port ${feedbackPort}`
 }
 
 const wildcard = (family: IpFamily, port: number | undefined): GroupAddress | undefined =>

@@ -196,6 +196,20 @@ describe.each(paths)('a socket $path', ({ ffi }) => {
     await openSocket({ ...setting, role: 'receiver' })
   })
 
+  it('gets feedback at a port of its own choice, which it does not share', async () => {
+    enter()
+    const setting = await loopbackSetting()
+    const feedbackPort = await freePort()
+    const sender = await openSocket({ ...setting, role: 'sender', feedbackPort })
+    expect(sender.address).toEqual({ address: '0.0.0.0', port: feedbackPort })
+    const feedback = nextDatagrams(sender, 1)
+    const receiver = await openSocket({ ...setting, role: 'receiver' })
+    await sendTo(receiver, text('here'), '127.0.0.1', feedbackPort)
+    expect((await feedback).datagrams.map(String)).toEqual(['here'])
+    const second = openSocket({ ...setting, role: 'sender', feedbackPort })
+    await expectFailure(second, 'PORT_IN_USE', `open the feedback port ${feedbackPort}`)
+  })
+
   it('outlives a peer that has gone', async () => {
     enter()
     const setting = await loopbackSetting()
