@@ -1,1 +1,5 @@
 export * from './image.ts'
+export * from './random-access-slicer.ts'
+export * from './slice-packer.ts'
+export * from './stream-slicer.ts'
+export * from './zero-scan.ts'
