@@ -1,11 +1,9 @@
-import { MAX_FRAME_BYTES } from './params.ts'
-
 /**
  * A frame: one slice as it goes over the wire (big-endian).
  *
  *      0   1  codec: 0 none, 1 LZO1X, 2 zstd
  *      1   1  0
- *      2   2  number of runs, 0 to 512
+ *      2   2  number of runs, 1 to 512
  *      4   4  plain bytes: sum of the data runs' lengths
  *      8   8  span start: the image offset where the slice before ended
  *     16  32  SHA-256 over bytes 2..15, the runs, and the plain data
@@ -55,12 +53,11 @@ export type FrameFault = 'frame-short' | 'frame-codec' | 'frame-runs' | 'frame-l
 /** Bytes before the payload of a frame with that many runs. */
 export const frameHeadBytes = (runCount: number): number => FRAME_HEADER_BYTES + RUN_BYTES * runCount
 
-/** Most bytes that a frame of a slice can take: every page a run of its own with a zero run before it, stored raw. */
-export const maxFrameBytes = (sliceBytes: number): number =>
-  Math.min(MAX_FRAME_BYTES, frameHeadBytes(Math.min(MAX_RUN_COUNT, sliceBytes / 2048)) + sliceBytes)
-
-/** Runs that a slice of that size may have, so that its frame keeps within {@link maxFrameBytes}. */
+/** Runs that a slice of that size may have: every page a run of its own, and a zero run before each. */
 export const maxRunCount = (sliceBytes: number): number => Math.min(MAX_RUN_COUNT, sliceBytes / 2048)
+
+/** Most bytes that a frame of a slice can take: as many runs as it may have, stored raw. */
+export const maxFrameBytes = (sliceBytes: number): number => frameHeadBytes(maxRunCount(sliceBytes)) + sliceBytes
 
 const HIGH = 4_294_967_296
 
@@ -69,7 +66,10 @@ function putLong(view: DataView, at: number, value: number): void {
   view.setUint32(at + 4, value >>> 0)
 }
 
-/** Writes the head (header with an empty digest, and runs) to the start of `into`; the payload goes behind it. */
+/**
+ * Writes the head, header and runs, to the start of `into`, but for the digest: its 32 bytes stay as they are.
+ * @throws RangeError when there are no runs or more than 512
+ */
 export function encodeFrameHeadInto(
   into: Uint8Array,
   frame: {
@@ -79,6 +79,9 @@ export function encodeFrameHeadInto(
     readonly runs: readonly Run[]
   },
 ): void {
+  if (frame.runs.length === 0 || frame.runs.length > MAX_RUN_COUNT) {
+    throw new RangeError(`A frame must have 1 to ${MAX_RUN_COUNT} runs, got ${frame.runs.length}`)
+  }
   const view = new DataView(into.buffer, into.byteOffset, into.byteLength)
   into[0] = frame.codec
   into[1] = 0
@@ -95,17 +98,23 @@ export function encodeFrameHeadInto(
 }
 
 /**
- * Reads the head of a frame and checks it against itself: lengths, order, sums, safe integers.
+ * Reads the head of a frame and checks it against itself: lengths, order, sums, safe integers. Never throws for what is in the
+ * bytes; the digest is for the caller to check.
  * @param sliceBytes the session's slice size: no frame may hold more plain bytes
+ * @param imageBytes where the image ends, when it is known: no run may reach beyond
  */
-export function decodeFrame(frame: Uint8Array, sliceBytes: number): FrameHeader | FrameFault {
+export function decodeFrame(
+  frame: Uint8Array,
+  sliceBytes: number,
+  imageBytes: number = Number.MAX_SAFE_INTEGER,
+): FrameHeader | FrameFault {
   if (frame.length < FRAME_HEADER_BYTES) return 'frame-short'
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength)
   const codec = frame[0]!
   if (!isCodec(codec) || frame[1] !== 0) return 'frame-codec'
   const runCount = view.getUint16(2)
   const payloadOffset = frameHeadBytes(runCount)
-  if (runCount > maxRunCount(sliceBytes) || payloadOffset > frame.length) return 'frame-runs'
+  if (runCount === 0 || runCount > maxRunCount(sliceBytes) || payloadOffset > frame.length) return 'frame-runs'
   const plainBytes = view.getUint32(4)
   const spanStart = view.getUint32(8) * HIGH + view.getUint32(12)
   const payloadBytes = frame.length - payloadOffset
@@ -118,8 +127,7 @@ export function decodeFrame(frame: Uint8Array, sliceBytes: number): FrameHeader 
     const offset = view.getUint32(at) * HIGH + view.getUint32(at + 4)
     const kind = frame[at + 8]!
     const lengthBytes = (view.getUint32(at + 8) & 0xffffff) * HIGH + view.getUint32(at + 12)
-    if (kind > 1 || offset < end || lengthBytes === 0 || !Number.isSafeInteger(offset + lengthBytes))
-      return 'frame-runs'
+    if (kind > 1 || offset < end || lengthBytes === 0 || offset + lengthBytes > imageBytes) return 'frame-runs'
     runs.push({ offset, lengthBytes, isZero: kind === 1 })
     end = offset + lengthBytes
     if (kind === 0) sum += lengthBytes

@@ -1,4 +1,6 @@
 export * from './control.ts'
+export * from './data-fault.ts'
+export * from './describe.ts'
 export * from './frame.ts'
 export * from './geometry.ts'
 export * from './ids.ts'

@@ -1,11 +1,5 @@
 import type { Id64 } from './ids.ts'
-import {
-  MAX_FRAME_BYTES,
-  MAX_SOURCE_SYMBOL_COUNT,
-  MAX_SYMBOL_COUNT,
-  OLDEST_VERSION,
-  PROTOCOL_VERSION,
-} from './params.ts'
+import { OLDEST_VERSION, PROTOCOL_VERSION } from './params.ts'
 
 /**
  * Every packet begins with this prefix (all integers big-endian):
@@ -101,12 +95,6 @@ export const symbolIndexAt = (bytes: Uint8Array, at: number): number => bytes[at
 /** Source symbols of a frame: the frame cut into pieces of `symbolBytes`, the last one padded with zeros. */
 export const sourceSymbolCount = (frameBytes: number, symbolBytes: number): number =>
   Math.ceil(frameBytes / symbolBytes)
-
-/** True when a data packet's frame length and symbol index can be: 1 ≤ k ≤ 223, index ≤ 254. */
-export function areDataFieldsValid(frameBytes: number, symbolIndex: number, symbolBytes: number): boolean {
-  if (frameBytes === 0 || frameBytes > MAX_FRAME_BYTES || symbolIndex >= MAX_SYMBOL_COUNT) return false
-  return sourceSymbolCount(frameBytes, symbolBytes) <= MAX_SOURCE_SYMBOL_COUNT
-}
 
 /** A refusal: "I speak only versions `oldest` to `newest`". Sent by a receiver to a sender whose version it does not speak. */
 export function encodeRefusal(session: Id64): Uint8Array {

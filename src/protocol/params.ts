@@ -8,11 +8,11 @@ export const PROTOCOL_VERSION = 1
 /** Oldest version this program still speaks. */
 export const OLDEST_VERSION = 1
 
-/** Default multicast group: administratively scoped, organisation-local (RFC 2365 section 6.2). */
-export const DEFAULT_GROUP = '239.83.75.76'
+/** Default multicast group: of the organisation-local scope, 239.192.0.0/14 (RFC 2365 section 6.2). */
+export const DEFAULT_GROUP = '239.192.83.75'
 
 /** Default UDP port of the group: unassigned by IANA. Ours. */
-export const DEFAULT_PORT = 9753
+export const DEFAULT_PORT = 9757
 
 /** Bytes of IPv4 and UDP header on each packet (RFC 791, RFC 768). */
 export const IPV4_OVERHEAD_BYTES = 28
@@ -32,21 +32,18 @@ export const MAX_MTU_BYTES = 65_535
 /** Default plain bytes of a slice. Ours: 182 symbols at Ethernet's MTU leave room for 73 of parity in GF(2^8); divides RBD's 4 MiB objects. */
 export const DEFAULT_SLICE_BYTES = 262_144
 
-/** Bounds of the slice size, bytes. It is a multiple of 4096, so that runs stay on page boundaries. */
+/** Bounds of the slice size, bytes. It is a multiple of 4096, so that runs stay on page boundaries; frames keep within 24 bits of length. */
 export const MIN_SLICE_BYTES = 16_384
 export const MAX_SLICE_BYTES = 1_048_576
 
 /** Most slices of an image: 16 TiB of data at the default size. Bounds the maps at both ends (about 10 bytes a slice at the sender). */
 export const MAX_SLICE_COUNT = 67_108_864
 
-/** Most symbols of a slice, source and parity together: elements of GF(2^8) that a Cauchy matrix can name, less one. */
+/** Most symbols of a slice, source and parity together: a point of GF(2^8) each, one left over, so that an index fits a byte. */
 export const MAX_SYMBOL_COUNT = 255
 
 /** Most source symbols of a slice: leaves at least 32 of parity. Ours. */
 export const MAX_SOURCE_SYMBOL_COUNT = 223
-
-/** Most bytes of an encoded frame: the length field has 24 bits, memory at both ends is sized by it. */
-export const MAX_FRAME_BYTES = 1_310_720
 
 /** Most bytes of a control packet with its prefix: it fits the smallest MTU over IPv6, so no sender needs to know the path to a peer. */
 export const MAX_CONTROL_BYTES: number = MIN_MTU_BYTES - IPV6_OVERHEAD_BYTES
@@ -80,7 +77,7 @@ export const MIN_GRTT_US = 5_000
 /** Largest group round-trip time used for timers, microseconds. Ours. */
 export const MAX_GRTT_US = 2_000_000
 
-/** Backoff factor K: a receiver waits up to K × GRTT before it NACKs (RFC 5740 section 5.5.1 recommends 4). */
+/** Backoff factor K: a receiver waits up to K × GRTT before it NACKs (the form is that of RFC 5401, 4 the default of NORM, RFC 5740). */
 export const BACKOFF_FACTOR = 4
 
 /** Groups of at most this many receivers scale their backoff down: there is little to suppress. Ours. */

@@ -21,8 +21,14 @@ export class RootDigest {
     this.#hash = hash
   }
 
-  /** Takes the digest (32 bytes, copied) of a slice. Each slice once. */
+  /**
+   * Takes the digest (32 bytes, copied) of a slice. Each slice once.
+   * @throws RangeError when the digest has another length
+   */
   add(sliceIndex: number, digest: Uint8Array): void {
+    if (digest.length !== DIGEST_BYTES) {
+      throw new RangeError(`A digest must have ${DIGEST_BYTES} bytes, got ${digest.length}`)
+    }
     const index = Math.floor(sliceIndex / ROOT_GROUP_SLICES)
     let group = this.#open.get(index)
     if (group === undefined) {
@@ -35,7 +41,10 @@ export class RootDigest {
     this.#open.delete(index)
   }
 
-  /** The root over slices 0 to `sliceCount` - 1, all of which must have been added. */
+  /**
+   * The root over slices 0 to `sliceCount` - 1.
+   * @throws RangeError when not all of them have been added
+   */
   finish(imageBytes: number, sliceCount: number): Uint8Array {
     const head = new Uint8Array(12)
     const view = new DataView(head.buffer)
@@ -46,8 +55,15 @@ export class RootDigest {
     for (let index = 0; index * ROOT_GROUP_SLICES < sliceCount; index++) {
       const inGroup = Math.min(ROOT_GROUP_SLICES, sliceCount - index * ROOT_GROUP_SLICES)
       const open = this.#open.get(index)
-      const digest = this.#closed[index] ?? (open && this.#hash(open.digests.subarray(0, inGroup * DIGEST_BYTES)))
-      if (digest === undefined) throw new RangeError(`slices of group ${index} have not all been added`)
+      const digest =
+        open !== undefined && open.count >= inGroup
+          ? this.#hash(open.digests.subarray(0, inGroup * DIGEST_BYTES))
+          : this.#closed[index]
+      if (digest === undefined) {
+        throw new RangeError(
+          `Slices ${index * ROOT_GROUP_SLICES} to ${index * ROOT_GROUP_SLICES + inGroup - 1} must all be added first`,
+        )
+      }
       groups.push(digest)
     }
     return this.#hash(head, ...groups)

@@ -1,8 +1,8 @@
 import { BACKOFF_FACTOR, MIN_REPORT_INTERVAL_MS, REPORTS_PER_SEC, SMALL_GROUP_COUNT } from './params.ts'
 
 /**
- * The longest backoff before a NACK, microseconds: K × GRTT in groups where NACKs must suppress each other (RFC 5740 section
- * 5.5.1), less in small ones, none for a single receiver.
+ * The longest backoff before a NACK, microseconds: K × GRTT in groups where NACKs must suppress each other (RFC 5401), less
+ * in small ones, none for a single receiver.
  */
 export function backoffWindowUs(groupCount: number, grttUs: number): number {
   const share = Math.min(1, Math.log2(Math.max(1, groupCount)) / Math.log2(SMALL_GROUP_COUNT))
