@@ -18,6 +18,12 @@ export class FrameWindow {
     return this.#frames.size
   }
 
+  /** The slice held longest; Infinity when none is. During the first pass also the lowest. */
+  get first(): number {
+    for (const sliceIndex of this.#frames.keys()) return sliceIndex
+    return Infinity
+  }
+
   has(sliceIndex: number): boolean {
     return this.#frames.has(sliceIndex)
   }

@@ -6,6 +6,7 @@ export class Pacer {
   readonly #packetWireBytes: number
   readonly #rate: AdaptiveRate
   readonly #bucket: TokenBucket
+  #intervalBeganUs: Micros
   #intervalEndUs: Micros
   #intervalBytes = 0
 
@@ -15,6 +16,7 @@ export class Pacer {
     this.#rate = new AdaptiveRate(nowUs, capBitsPerSec)
     const { bitsPerSec } = this.#rate
     this.#bucket = new TokenBucket(nowUs, bitsPerSec, burstBytes(bitsPerSec, packetWireBytes))
+    this.#intervalBeganUs = nowUs
     this.#intervalEndUs = nowUs
   }
 
@@ -50,13 +52,20 @@ export class Pacer {
     this.#apply(nowUs)
   }
 
-  /** To be called often: ends an interval of the rate control when it is as long as the receivers' report interval. */
-  tick(nowUs: Micros, reportIntervalMs: number): void {
-    if (nowUs < this.#intervalEndUs) return
+  /**
+   * To be called often: ends an interval of the rate control when it is as long as the receivers' report interval.
+   * @returns bits per second sent in the interval that ended; undefined when none did
+   */
+  tick(nowUs: Micros, reportIntervalMs: number): number | undefined {
+    if (nowUs < this.#intervalEndUs) return undefined
+    const intervalUs = nowUs - this.#intervalBeganUs
+    const sentBitsPerSec = intervalUs === 0 ? 0 : (this.#intervalBytes * 8e6) / intervalUs
     this.#rate.handleInterval(nowUs, this.#intervalBytes)
     this.#intervalBytes = 0
+    this.#intervalBeganUs = nowUs
     this.#intervalEndUs = nowUs + reportIntervalMs * 1000
     this.#apply(nowUs)
+    return sentBitsPerSec
   }
 
   #apply(nowUs: Micros): void {

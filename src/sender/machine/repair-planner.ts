@@ -1,4 +1,4 @@
-import { MAX_SYMBOL_COUNT, type Deficit, type SliceRange } from '../../protocol/index.ts'
+import { MAX_SYMBOL_COUNT, type Deficit } from '../../protocol/index.ts'
 import { ALL_SYMBOLS, type SliceTable } from './slice-table.ts'
 
 interface Due {
@@ -45,27 +45,25 @@ export class RepairPlanner {
   /**
    * Takes one slice's deficit.
    * @param guardUs symbols sent within this time may still be on their way to the receiver that asked
-   * @returns symbols now pending, or undefined when what is asked for is already on its way
+   * @returns symbols now pending; undefined when the group knows already, or what is asked for is on its way. Of a deferred slice
+   * the group is told each time, since it has long to wait.
    */
   ask(nowUs: number, asked: Deficit, dueUs: number, guardUs: number): number | undefined {
-    const { slice } = asked
-    const sourceCount = this.#held.sourceSymbolCount(slice)
-    const need = sourceCount === undefined ? asked.deficit : this.#need(nowUs, asked, sourceCount, guardUs)
-    if (need <= 0) return undefined
+    const { slice, deficit } = asked
     const pending = this.#table.pending(slice)
-    if (need > pending) this.#table.setPending(slice, need)
-    if (pending === 0) {
-      if (sourceCount === undefined) this.#deferredCount++
-      else this.#due.push({ slice, dueUs })
+    // Only a deferred slice can have as many. A late receiver asks for very many of them, more than once.
+    if (pending === ALL_SYMBOLS) return pending
+    const sourceCount = this.#held.sourceSymbolCount(slice)
+    if (sourceCount === undefined) {
+      if (pending === 0) this.#deferredCount++
+      if (deficit > pending) this.#table.setPending(slice, deficit)
+      return Math.max(deficit, pending)
     }
-    return Math.max(need, pending)
-  }
-
-  /** Takes slices of which a receiver holds nothing. */
-  askAll(nowUs: number, range: SliceRange, dueUs: number, guardUs: number): void {
-    for (let slice = range.first; slice < range.first + range.count; slice++) {
-      this.ask(nowUs, { slice, deficit: ALL_SYMBOLS, heard: 0 }, dueUs, guardUs)
-    }
+    const need = this.#need(nowUs, asked, sourceCount, guardUs)
+    if (need <= pending) return undefined
+    this.#table.setPending(slice, need)
+    if (pending === 0) this.#due.push({ slice, dueUs })
+    return need
   }
 
   /** Symbols to send so that a receiver with this deficit gets enough, less those that are on their way to it. */
@@ -80,9 +78,7 @@ export class RepairPlanner {
     } else if (isFresh) {
       return 0
     }
-    // Symbols go round again, and of all there are the receiver lacks all but (k - deficit).
-    const lackingShare = (MAX_SYMBOL_COUNT - sourceCount + asked.deficit) / MAX_SYMBOL_COUNT
-    return Math.min(ALL_SYMBOLS, Math.ceil(asked.deficit / lackingShare))
+    return roundAgain(asked.deficit, sourceCount)
   }
 
   /** The slice to repair now, if any is due. */
@@ -98,7 +94,7 @@ export class RepairPlanner {
 
   /** Takes the next repair symbol of the slice that {@link dueSlice} gave: its index. */
   takeSymbol(nowUs: number, sliceIndex: number, sourceCount: number): number {
-    const pending = Math.min(this.#table.pending(sliceIndex), ALL_SYMBOLS)
+    const pending = this.#table.pending(sliceIndex)
     const cursor = this.#table.cursor(sliceIndex)
     if (pending >= sourceCount && cursor > MAX_SYMBOL_COUNT - pending) this.#table.rewind(sliceIndex)
     this.#table.setPending(sliceIndex, pending - 1)
@@ -141,11 +137,20 @@ export class RepairPlanner {
   /** A deferred slice is in memory again: its repair is due at once. */
   restore(nowUs: number, sliceIndex: number, sourceCount: number): void {
     this.#deferredCount--
-    const pending = Math.min(this.#table.pending(sliceIndex), ALL_SYMBOLS)
+    const pending = this.#table.pending(sliceIndex)
     if (pending >= sourceCount) {
       this.#table.rewind(sliceIndex)
       this.#table.setPending(sliceIndex, sourceCount)
+    } else if (pending > MAX_SYMBOL_COUNT - this.#table.cursor(sliceIndex)) {
+      this.#table.setPending(sliceIndex, roundAgain(pending, sourceCount))
     }
     this.#due.push({ slice: sliceIndex, dueUs: nowUs })
   }
 }
+
+/**
+ * Symbols to send when they go round again, of which the receiver has some: of all there are it lacks all but (k - deficit), so
+ * that share of what is sent helps. At most k.
+ */
+const roundAgain = (deficit: number, sourceCount: number): number =>
+  Math.ceil((deficit * MAX_SYMBOL_COUNT) / (MAX_SYMBOL_COUNT - sourceCount + deficit))

@@ -13,12 +13,27 @@ interface Member {
   settledBelow: number
   receivedPackets: number
   lostPackets: number
+  /** It loses much or its buffers are full: from its first bad report to the last of a few good ones. */
+  isStruggling: boolean
+  goodReportCount: number
+  isDeferred: boolean
 }
+
+/** A report is bad when it tells of more loss than this, or fuller buffers. Ours: a medium's own loss is below, overload far above. */
+const BAD_LOSS_RATIO = 0.05
+const BAD_QUEUE_PERCENT = 80
+
+/** Lost packets that say nothing of a ratio. */
+const FEW_PACKETS = 3
+
+/** Good reports in a row after which a receiver no longer struggles. */
+const GOOD_REPORT_COUNT = 5
 
 /** The receivers of a session: who they are, how far they are, and when they were last heard. At most 16,384. */
 export class Roster {
   readonly #members = new Map<string, Member>()
   #liveCount = 0
+  #strugglingCount = 0
   #grttUs = MIN_GRTT_US
   #lowest: number | undefined
 
@@ -30,17 +45,25 @@ export class Roster {
     return this.#members.size
   }
 
+  /** Live receivers that struggle: they lose much, or their buffers are full. */
+  get strugglingCount(): number {
+    return this.#strugglingCount
+  }
+
   /** Estimate of the group's round trip, microseconds, between 5 ms and 2 s: rises quickly, falls slowly (RFC 5401 section 4). */
   get grttUs(): number {
     return this.#grttUs
   }
 
-  /** Every slice below this is settled at all live receivers; Infinity when there is none. */
-  get settledBelow(): number {
-    if (this.#lowest === undefined) {
+  /**
+   * Every slice below this is settled at all live receivers that have settled all below `from`; Infinity when there is none. Those
+   * that lack a slice below `from` joined late: it does not help them when slices from `from` on are held.
+   */
+  settledBelow(from: number): number {
+    if (this.#lowest === undefined || this.#lowest < from) {
       let lowest = Infinity
-      for (const member of this.#members.values()) {
-        if (member.state === 'live') lowest = Math.min(lowest, member.settledBelow)
+      for (const { state, settledBelow } of this.#members.values()) {
+        if (state === 'live' && settledBelow >= from && settledBelow < lowest) lowest = settledBelow
       }
       this.#lowest = lowest
     }
@@ -63,9 +86,10 @@ export class Roster {
     this.#members.set(key, {
       ...{ id, key, name: name ?? key, address, state: 'live', reason: '', heardUs: nowUs },
       ...{ settledCount: 0, settledBelow: 0, receivedPackets: 0, lostPackets: 0 },
+      ...{ isStruggling: false, goodReportCount: 0, isDeferred: false },
     })
     this.#liveCount++
-    this.#lowest = 0
+    this.#lowest = undefined
     return 'new'
   }
 
@@ -75,11 +99,12 @@ export class Roster {
     if (member === undefined) return
     member.settledCount = report.settledCount
     if (report.settledBelow > member.settledBelow) {
-      if (member.settledBelow === this.#lowest) this.#lowest = undefined
+      if (this.#lowest !== undefined && member.settledBelow <= this.#lowest) this.#lowest = undefined
       member.settledBelow = report.settledBelow
     }
     member.receivedPackets += report.receivedPackets
     member.lostPackets += report.lostPackets
+    if (member.state === 'live') this.#judge(member, report)
     if (report.echoSentAtUs === 0) return
     const sampleUs = ((nowUs - report.echoSentAtUs) >>> 0) - report.echoHeldUs
     if (sampleUs < 0 || sampleUs > MAX_GRTT_US) return
@@ -95,8 +120,29 @@ export class Roster {
     member.state = state
     member.reason = reason
     this.#liveCount--
+    if (member.isStruggling) this.#strugglingCount--
     this.#lowest = undefined
     return true
+  }
+
+  /** True while a live receiver loses much, or its buffers are full. */
+  isStruggling(id: Id64): boolean {
+    return this.#members.get(formatId(id))?.isStruggling === true
+  }
+
+  /** Puts a receiver off until the main pass is over, or until it struggles no more. */
+  defer(id: Id64): void {
+    const member = this.#members.get(formatId(id))
+    if (member !== undefined) member.isDeferred = true
+  }
+
+  isDeferred(id: Id64): boolean {
+    return this.#members.get(formatId(id))?.isDeferred === true
+  }
+
+  /** The main pass is over: nobody is put off any longer. */
+  readmitAll(): void {
+    for (const member of this.#members.values()) member.isDeferred = false
   }
 
   /** Live receivers that have not been heard since `sinceUs`. */
@@ -104,9 +150,9 @@ export class Roster {
     return this.#liveWhere((member) => member.heardUs < sinceUs)
   }
 
-  /** Live receivers that have not settled every slice below `sliceIndex`. */
-  behind(sliceIndex: number): Id64[] {
-    return this.#liveWhere((member) => member.settledBelow < sliceIndex)
+  /** Live receivers that struggle and have settled every slice below `sliceIndex`, but not that one. */
+  strugglingAt(sliceIndex: number): Id64[] {
+    return this.#liveWhere((member) => member.isStruggling && member.settledBelow === sliceIndex)
   }
 
   view(id: Id64): ReceiverView | undefined {
@@ -116,6 +162,16 @@ export class Roster {
 
   views(): ReceiverView[] {
     return [...this.#members.values()].map(viewOf)
+  }
+
+  #judge(member: Member, report: Report): void {
+    const packets = report.receivedPackets + report.lostPackets
+    const isBad = report.queuePercent > BAD_QUEUE_PERCENT || report.lostPackets > packets * BAD_LOSS_RATIO + FEW_PACKETS
+    member.goodReportCount = isBad ? 0 : member.goodReportCount + 1
+    if (isBad === member.isStruggling || (!isBad && member.goodReportCount < GOOD_REPORT_COUNT)) return
+    member.isStruggling = isBad
+    this.#strugglingCount += isBad ? 1 : -1
+    if (!isBad) member.isDeferred = false
   }
 
   #liveWhere(holds: (member: Member) => boolean): Id64[] {

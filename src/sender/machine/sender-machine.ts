@@ -1,20 +1,18 @@
 import type { ErrorCode } from '../../errors.ts'
 import {
-  aggregationUs,
   ANNOUNCE_INTERVAL_US,
   clipText,
   decodeControl,
   hasSession,
-  holdoffUs,
   imageTag,
   MAX_RUN_BYTES,
   MAX_RUN_PACKETS,
-  MAX_SLICE_COUNT,
   MAX_SYMBOL_COUNT,
   PacketType,
   packetTypeAt,
   refusalVersions,
   reportIntervalMs,
+  type AbortReason,
   type Announce,
   type ControlMessage,
   type End,
@@ -28,7 +26,10 @@ import {
   type Transmit,
 } from '../../protocol/index.ts'
 import { MAX_BITS_PER_SEC } from '../../ratelimit/index.ts'
+import { failureOf } from './failure.ts'
+import { FrameSupply } from './frame-supply.ts'
 import { FrameWindow } from './frame-window.ts'
+import { NackDesk } from './nack-desk.ts'
 import { Outbox } from './outbox.ts'
 import { PacketWriter } from './packet-writer.ts'
 import { Pacer } from './pacer.ts'
@@ -36,13 +37,8 @@ import { RepairPlanner } from './repair-planner.ts'
 import { Roster } from './roster.ts'
 import type { ReceiverView, SenderCommand, SenderEvent, SenderMachineOptions, SenderStats } from './sender-options.ts'
 import { SliceTable } from './slice-table.ts'
+import { SLOW_GRACE_US, SlowReceivers } from './slow-receivers.ts'
 import { StartPolicy } from './start-policy.ts'
-
-/** Slices read ahead of the one being sent. */
-const READ_AHEAD_SLICES = 16
-
-/** With `drop`, how long the others wait for a slow receiver before it goes, microseconds. Ours. */
-const SLOW_GRACE_US = 2_000_000
 
 /** How often silent receivers are looked for, microseconds. */
 const CENSUS_INTERVAL_US = 100_000
@@ -64,6 +60,9 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   readonly #writer: PacketWriter
   readonly #pacer: Pacer
   readonly #startPolicy: StartPolicy
+  readonly #supply: FrameSupply
+  readonly #nackDesk: NackDesk
+  readonly #slow: SlowReceivers
   readonly #events: SenderEvent[] = []
 
   #phase: Phase | 'closing' | 'over' = 'gathering'
@@ -71,14 +70,9 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   #passSlice = 0
   #passSymbol = 0
   #begunCount = 0
-  #givenCount = 0
-  #nextCredits = 0
-  readonly #again = new Set<number>()
   #end: End | undefined
   #mendingUs = 0
-  #blockedSinceUs: Micros | undefined
   #censusUs: Micros
-  #tokensReadyUs: Micros | undefined
   #failed: { readonly code: ErrorCode; readonly text: string } | undefined
   #nowUs: Micros
   #lossRatio = 0
@@ -100,6 +94,12 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     this.#writer = new PacketWriter(options)
     this.#pacer = new Pacer(nowUs, geometry.packetBytes + overheadBytes, maxBitrate)
     this.#startPolicy = new StartPolicy(nowUs, options)
+    this.#supply = new FrameSupply(options.windowSlices, this.#table, this.#window, this.#planner, (event) => {
+      if (event.kind === 'release') this.#writer.forget(event.frame)
+      this.#events.push(event)
+    })
+    this.#nackDesk = new NackDesk(this.#window, this.#planner, this.#outbox, options.canReread)
+    this.#slow = new SlowReceivers(nowUs, this.#roster, options)
     this.#refill(nowUs)
   }
 
@@ -134,28 +134,22 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
         this.#startPolicy.force()
         break
       case 'frame':
-        this.#takeFrame(nowUs, command.slice, command.frame)
+        this.#supply.take(nowUs, command.slice, command.frame)
         break
       case 'end':
-        this.#nextCredits = 0
+        this.#supply.end()
         this.#end = { kind: 'end', isClosing: false, ...command.end }
         break
       case 'max-bitrate':
         this.#pacer.setCap(nowUs, command.bitsPerSec ?? MAX_BITS_PER_SEC)
         break
-      case 'abort':
-        this.#outbox.say(
-          nowUs,
-          { kind: 'abort', reason: command.reason, text: command.text },
-          LAST_WORDS.times,
-          LAST_WORDS.gapUs,
-        )
-        this.#failed = {
-          code: command.reason === 'interrupted' ? 'INTERRUPTED' : 'SOURCE_FAILED',
-          text: command.text,
-        }
-        this.#close(nowUs, { kind: 'abort', reason: command.reason, text: command.text })
+      case 'abort': {
+        const { reason } = command
+        if (this.#phase === 'closing') break
+        this.#failed = { code: reason === 'interrupted' ? 'INTERRUPTED' : 'SOURCE_FAILED', text: command.text }
+        this.#close(nowUs, { kind: 'abort', reason, text: clipText(command.text) })
         break
+      }
       default:
         command satisfies never
     }
@@ -164,9 +158,8 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
 
   pollTransmit(nowUs: Micros, into: Uint8Array): Transmit | undefined {
     this.#nowUs = nowUs
-    if (this.#phase === 'over') return undefined
-    this.#tokensReadyUs = this.#pacer.readyAtUs(nowUs, 1)
-    if (this.#tokensReadyUs > nowUs) return undefined
+    if (this.#phase === 'closing' && this.#outbox.isEmpty) this.#finish()
+    if (this.#phase === 'over' || this.#pacer.readyAtUs(nowUs, 1) > nowUs) return undefined
     const control = this.#outbox.poll(nowUs, (kind) => (kind === 'end' ? this.#end! : this.#announce(nowUs)))
     if (control !== undefined) {
       into.set(control)
@@ -174,11 +167,8 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       this.#countSent(nowUs, 1, control.length)
       return { bytes: control.length, segmentBytes: control.length }
     }
-    if (this.#phase === 'closing') {
-      if (this.#outbox.isEmpty) this.#finish()
-      return undefined
-    }
-    const run = this.#phase === 'gathering' ? undefined : this.#pollData(nowUs, into)
+    if (!this.#isActive) return undefined
+    const run = this.#pollData(nowUs, into)
     this.#settle(nowUs)
     return run
   }
@@ -190,10 +180,13 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   pollTimeout(): Micros | undefined {
     if (this.#phase === 'over') return undefined
     const nowUs = this.#nowUs
-    let next = Math.min(this.#outbox.nextUs(nowUs), this.#censusUs)
-    if (this.#phase === 'gathering') next = Math.min(next, this.#startPolicy.decideAtUs(this.#roster.liveCount))
-    if (this.#tokensReadyUs !== undefined) next = Math.min(next, this.#tokensReadyUs)
-    return Math.min(next, this.#planner.nextDueUs() ?? Infinity)
+    let next = Math.max(this.#outbox.nextUs(nowUs), this.#pacer.readyAtUs(nowUs, 1))
+    if (this.#phase === 'closing') return next
+    next = Math.min(next, this.#censusUs)
+    if (this.#phase === 'gathering') return Math.min(next, this.#startPolicy.decideAtUs(this.#roster.liveCount))
+    const dataUs = this.#window.has(this.#passSlice) ? nowUs : this.#planner.nextDueUs()
+    if (dataUs === undefined) return next
+    return Math.min(next, Math.max(dataUs, this.#pacer.readyAtUs(nowUs, this.#runPackets)))
   }
 
   stats(): SenderStats {
@@ -224,9 +217,15 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     if (this.#phase === 'sending' && this.#end?.sliceCount === this.#passSlice) {
       this.#mendingUs = nowUs
       this.#enter('mending')
+      this.#roster.readmitAll()
       this.#outbox.startEnd(nowUs)
     }
-    if (this.#phase !== 'gathering') this.#maybeClose(nowUs)
+    if (this.#isActive) this.#maybeClose(nowUs)
+  }
+
+  /** True from the start of the transfer until its last word. */
+  get #isActive(): boolean {
+    return this.#phase === 'sending' || this.#phase === 'mending'
   }
 
   #enter(phase: Phase): void {
@@ -257,6 +256,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       return
     }
     const id = message.receiver
+    if (this.#phase === 'closing' && this.#roster.view(id) === undefined) return
     const before = this.#roster.hear(nowUs, id, 'name' in message ? message.name : undefined, from.address)
     if (before === 'full') {
       this.#refuse(nowUs, id, 'too-many-receivers', 'the session has no room for another receiver')
@@ -283,44 +283,26 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     this.#roster.report(nowUs, report)
     const packets = report.receivedPackets + report.lostPackets
     if (packets > 0) this.#lossRatio += 0.1 * (report.lostPackets / packets - this.#lossRatio)
+    if (!this.#slow.isCounted(report, this.#pacer.bitsPerSec)) return
     this.#pacer.handleReport(nowUs, report, this.#roster.grttUs)
   }
 
   #handleNack(nowUs: Micros, nack: Nack): void {
     this.#counters.nacks++
-    const { liveCount, grttUs } = this.#roster
-    const dueUs = nowUs + aggregationUs(liveCount, grttUs)
-    const guardUs = holdoffUs(liveCount, grttUs) / 2
-    let isGone = false
-    for (const asked of nack.deficits) {
-      if (asked.slice >= this.#passSlice || asked.deficit === 0) continue
-      isGone ||= this.#isGone(asked.slice)
-      const pending = this.#planner.ask(nowUs, asked, dueUs, guardUs)
-      if (pending === undefined) continue
-      if (this.#window.has(asked.slice)) this.#outbox.echo(asked.slice, pending)
-      else this.#outbox.echoDeferred({ first: asked.slice, count: 1 })
-    }
-    for (const range of nack.missing) {
-      const count = Math.min(range.count, this.#passSlice - range.first)
-      if (count <= 0) continue
-      isGone ||= this.#isGone(range.first)
-      this.#planner.askAll(nowUs, { first: range.first, count }, dueUs, guardUs)
-      this.#outbox.echoDeferred({ first: range.first, count })
-    }
-    if (isGone) {
-      const text = 'the source cannot be read again and the sender has no spool'
-      this.#retire(nack.receiver, 'dropped', 'came too late: ' + text)
-      this.#refuse(nowUs, nack.receiver, 'data-gone', text)
-    }
+    const isPutOff = this.#phase === 'sending' && this.#slow.isPutOff(nack.receiver)
+    const { liveCount: groupCount, grttUs } = this.#roster
+    if (this.#nackDesk.take(nowUs, nack, { groupCount, grttUs, passSlice: this.#passSlice, isPutOff })) return
+    const text = 'the source cannot be read again and the sender has no spool'
+    this.#drop(nowUs, nack.receiver, 'data-gone', `came too late: ${text}`)
   }
 
-  /** True when a slice has left memory for good. */
-  #isGone(sliceIndex: number): boolean {
-    return !this.#options.canReread && !this.#window.has(sliceIndex)
+  #drop(nowUs: Micros, receiver: Id64, reason: AbortReason, text: string): void {
+    this.#retire(receiver, 'dropped', text)
+    this.#refuse(nowUs, receiver, reason, text)
   }
 
-  #refuse(nowUs: Micros, receiver: Id64, reason: 'too-slow' | 'data-gone' | 'too-many-receivers', text: string): void {
-    this.#outbox.say(nowUs, { kind: 'abort', receiver, reason, text: clipText(text) }, 1, 0)
+  #refuse(nowUs: Micros, receiver: Id64, reason: AbortReason, text: string): void {
+    this.#outbox.say(nowUs, { kind: 'abort', receiver, reason, text }, 1, 0)
   }
 
   #retire(id: Id64, state: 'done' | 'left' | 'dropped', reason: string): void {
@@ -335,85 +317,26 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   /** Looks for receivers that have fallen silent; they are dropped so that nobody waits for them. */
   #census(nowUs: Micros): void {
     this.#censusUs = nowUs + CENSUS_INTERVAL_US
-    this.#pacer.tick(nowUs, reportIntervalMs(this.#roster.liveCount))
+    const sentBitsPerSec = this.#pacer.tick(nowUs, reportIntervalMs(this.#roster.liveCount))
+    if (sentBitsPerSec !== undefined) this.#slow.noteInterval(sentBitsPerSec)
     const { receiverTimeoutUs } = this.#options
     const limitUs = Math.max(receiverTimeoutUs, 3000 * reportIntervalMs(this.#roster.liveCount))
     for (const id of this.#roster.silentSince(nowUs - limitUs)) {
-      const text = `silent for ${Math.round(limitUs / 1e6)} s`
-      this.#retire(id, 'dropped', text)
-      this.#refuse(nowUs, id, 'too-slow', text)
+      this.#drop(nowUs, id, 'too-slow', `silent for ${Math.round(limitUs / 1e6)} s`)
     }
   }
 
-  /** Asks the driver for frames while there is room, and makes room where the policy allows. */
+  /** Has the window filled, unless the frames that must be held leave no room: then whoever holds them up may have to go. */
   #refill(nowUs: Micros): void {
-    const limit = this.#options.windowSlices
-    const readAhead = Math.min(READ_AHEAD_SLICES, limit >> 1)
     const isMending = this.#phase === 'mending'
-    for (;;) {
-      const wantsNext = this.#end === undefined && this.#givenCount + this.#nextCredits - this.#passSlice < readAhead
-      const wantsAgain = isMending && this.#again.size < readAhead && this.#planner.deferredCount > this.#again.size
-      if (!wantsNext && !wantsAgain) return
-      if (this.#window.size + this.#nextCredits + this.#again.size >= limit && !this.#evict(nowUs)) return
-      if (wantsNext) {
-        this.#nextCredits++
-        this.#events.push({ kind: 'next' })
-      } else {
-        const slice = this.#planner.takeDeferred(
-          this.#begunCount,
-          (index) => this.#window.has(index) || this.#again.has(index),
-        )
-        if (slice === undefined) return
-        this.#again.add(slice)
-        this.#events.push({ kind: 'again', slice })
-      }
-    }
-  }
-
-  /** Lets the oldest frame go, unless live receivers still need it and it could not be had again (or the policy is to wait). */
-  #evict(nowUs: Micros): boolean {
-    const { onSlow, canReread } = this.#options
-    const isMending = this.#phase === 'mending'
-    const mustHold = !canReread || (onSlow !== 'defer' && !isMending)
-    const below = mustHold ? Math.min(this.#passSlice, this.#roster.settledBelow) : this.#passSlice
-    const slice = this.#window.oldest((index) => index < below && (!isMending || this.#table.pending(index) === 0))
-    if (slice === undefined) {
-      if (mustHold && below < this.#passSlice) this.#dropSlow(nowUs)
-      return false
-    }
-    this.#blockedSinceUs = undefined
-    this.#planner.evict(slice)
-    const frame = this.#window.remove(slice)
-    if (frame !== undefined) {
-      this.#writer.forget(frame)
-      this.#events.push({ kind: 'release', frame })
-    }
-    return true
-  }
-
-  #dropSlow(nowUs: Micros): void {
-    this.#blockedSinceUs ??= nowUs
-    if (this.#options.onSlow !== 'drop' || nowUs - this.#blockedSinceUs < SLOW_GRACE_US) return
-    this.#blockedSinceUs = undefined
-    for (const id of this.#roster.behind(this.#roster.settledBelow + 1)) {
-      const text = `too slow: held the others back for ${SLOW_GRACE_US / 1e6} s`
-      this.#retire(id, 'dropped', text)
-      this.#refuse(nowUs, id, 'too-slow', text)
-    }
-  }
-
-  #takeFrame(nowUs: Micros, slice: number, frame: Uint8Array): void {
-    if (this.#again.delete(slice)) {
-      this.#window.add(slice, frame)
-      this.#planner.restore(nowUs, slice, this.#window.sourceSymbolCount(slice)!)
-      return
-    }
-    if (slice !== this.#givenCount || this.#nextCredits === 0) throw new RangeError(`slice ${slice} was not asked for`)
-    if (slice >= MAX_SLICE_COUNT) throw new RangeError(`an image has at most ${MAX_SLICE_COUNT} slices`)
-    this.#nextCredits--
-    this.#givenCount++
-    this.#table.reach(slice)
-    this.#window.add(slice, frame)
+    const first = this.#slow.isHolding && !isMending ? this.#window.first : Infinity
+    const holdFrom = first === Infinity ? Infinity : this.#roster.settledBelow(first)
+    const hasEnded = this.#end !== undefined
+    const hasRoom = this.#supply.refill({ isMending, hasEnded, passSlice: this.#passSlice, holdFrom })
+    const isHeldUp = !hasRoom && holdFrom < this.#passSlice
+    if (!this.#slow.noteHeldUp(nowUs, isHeldUp)) return
+    const text = `too slow: held the others up for ${SLOW_GRACE_US / 1e6} s`
+    for (const id of this.#roster.strugglingAt(holdFrom)) this.#drop(nowUs, id, 'too-slow', text)
   }
 
   #announce(nowUs: Micros): Announce {
@@ -433,25 +356,21 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     }
   }
 
+  /** Packets that go out as one run. */
+  get #runPackets(): number {
+    const runLimit = Math.min(MAX_RUN_PACKETS, Math.floor(MAX_RUN_BYTES / this.#options.geometry.packetBytes))
+    return Math.min(runLimit, this.#pacer.batchPackets)
+  }
+
   #pollData(nowUs: Micros, into: Uint8Array): Transmit | undefined {
     const { packetBytes } = this.#options.geometry
-    const runLimit = Math.min(MAX_RUN_PACKETS, Math.floor(MAX_RUN_BYTES / packetBytes))
-    const wanted = Math.min(runLimit, this.#pacer.batchPackets)
-    this.#tokensReadyUs = undefined
-    const readyUs = this.#pacer.readyAtUs(nowUs, wanted)
-    if (readyUs > nowUs) {
-      if (this.#hasData(nowUs)) this.#tokensReadyUs = readyUs
-      return undefined
-    }
+    const wanted = this.#runPackets
+    if (this.#pacer.readyAtUs(nowUs, wanted) > nowUs) return undefined
     let count = 0
     while (count < wanted && this.#nextSymbolInto(nowUs, into, count * packetBytes)) count++
     if (count === 0) return undefined
     this.#countSent(nowUs, count, count * packetBytes)
     return { bytes: count * packetBytes, segmentBytes: packetBytes }
-  }
-
-  #hasData(nowUs: Micros): boolean {
-    return this.#planner.dueSlice(nowUs) !== undefined || this.#window.has(this.#passSlice)
   }
 
   #countSent(nowUs: Micros, packets: number, bytes: number): void {
@@ -501,15 +420,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     if (this.#roster.liveCount > 0) return
     const hasNobody = this.#roster.knownCount === 0
     if (hasNobody && (this.#phase !== 'mending' || nowUs < this.#mendingUs + 2 * ANNOUNCE_INTERVAL_US)) return
-    const missed = this.#roster.views().filter((view) => view.state !== 'done')
-    if (hasNobody) {
-      this.#failed = { code: 'NO_RECEIVERS', text: 'no receiver took part' }
-    } else if (missed.length > 0) {
-      const names = missed.slice(0, 8).map((view) => `${view.name} (${view.reason || view.state})`)
-      const more = missed.length > 8 ? ` and ${missed.length - 8} more` : ''
-      const text = `${missed.length} of ${this.#roster.knownCount} receivers: ${names.join(', ')}${more}`
-      this.#failed = { code: 'RECEIVERS_FAILED', text }
-    }
+    this.#failed = failureOf(this.#roster.views())
     const last: ControlMessage =
       this.#phase === 'mending' && this.#end !== undefined
         ? { ...this.#end, isClosing: true }

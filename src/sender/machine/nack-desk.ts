@@ -1,0 +1,80 @@
+import { aggregationUs, holdoffUs, type Micros, type Nack, type SliceRange } from '../../protocol/index.ts'
+import type { FrameWindow } from './frame-window.ts'
+import type { Outbox } from './outbox.ts'
+import type { RepairPlanner } from './repair-planner.ts'
+import { ALL_SYMBOLS } from './slice-table.ts'
+
+/** What the sender's answer to a NACK depends on. */
+export interface NackState {
+  readonly groupCount: number
+  readonly grttUs: number
+  /** Slices from this on have not been sent to the end: nothing is owed of them yet. */
+  readonly passSlice: number
+  /** Put everything off until the main pass is over. */
+  readonly isPutOff: boolean
+}
+
+/** Takes NACKs in: has repairs planned, and tells the group what it will get. */
+export class NackDesk {
+  readonly #window: FrameWindow
+  readonly #planner: RepairPlanner
+  readonly #outbox: Outbox
+  readonly #canReread: boolean
+
+  constructor(window: FrameWindow, planner: RepairPlanner, outbox: Outbox, canReread: boolean) {
+    this.#window = window
+    this.#planner = planner
+    this.#outbox = outbox
+    this.#canReread = canReread
+  }
+
+  /** @returns false when the receiver needs what can no longer be had; nothing is planned for it then */
+  take(nowUs: Micros, nack: Nack, state: NackState): boolean {
+    const { passSlice } = state
+    const deficits = nack.deficits.filter((asked) => asked.slice < passSlice)
+    const missing = disjoint(nack.missing, passSlice)
+    if (
+      !this.#canReread &&
+      [...deficits, ...missing].some((asked) => this.#isGone('slice' in asked ? asked.slice : asked.first))
+    ) {
+      return false
+    }
+    if (state.isPutOff) {
+      for (const asked of deficits) this.#outbox.echoDeferred({ first: asked.slice, count: 1 })
+      for (const range of missing) this.#outbox.echoDeferred(range)
+      return true
+    }
+    const dueUs = nowUs + aggregationUs(state.groupCount, state.grttUs)
+    const guardUs = holdoffUs(state.groupCount, state.grttUs) / 2
+    const ask = (slice: number, deficit: number, heard: number): void => {
+      const pending = this.#planner.ask(nowUs, { slice, deficit, heard }, dueUs, guardUs)
+      if (pending === undefined) return
+      if (this.#window.has(slice)) this.#outbox.echo(slice, pending)
+      else this.#outbox.echoDeferred({ first: slice, count: 1 })
+    }
+    for (const { slice, deficit, heard } of deficits) ask(slice, deficit, heard)
+    for (const { first, count } of missing) {
+      for (let slice = first; slice < first + count; slice++) ask(slice, ALL_SYMBOLS, 0)
+    }
+    return true
+  }
+
+  /** True when a slice has left memory for good. */
+  #isGone(sliceIndex: number): boolean {
+    return !this.#canReread && !this.#window.has(sliceIndex)
+  }
+}
+
+/** The ranges below `limit`, each cut to begin behind the one before: so a NACK never costs more than the image has slices. */
+function disjoint(ranges: readonly SliceRange[], limit: number): SliceRange[] {
+  const cut: SliceRange[] = []
+  let from = 0
+  for (const { first, count } of ranges) {
+    const start = Math.max(first, from)
+    const end = Math.min(first + count, limit)
+    if (start >= end) continue
+    cut.push({ first: start, count: end - start })
+    from = end
+  }
+  return cut
+}

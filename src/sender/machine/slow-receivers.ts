@@ -1,0 +1,79 @@
+import type { Micros, Report } from '../../protocol/index.ts'
+import type { Roster } from './roster.ts'
+import type { SenderMachineOptions } from './sender-options.ts'
+
+/** With `drop`, for how long the others are held up by a slow receiver before it goes, microseconds. Ours. */
+export const SLOW_GRACE_US = 2_000_000
+
+/** A receiver that can take less than this share of what the others take is slow: below it, it would more than double their time. Ours. */
+const SLOW_RATIO = 0.5
+
+/** What the group could take is forgotten slowly, per interval: by half in 3.4 s of 100 ms. Ours. */
+const MEMORY_RATIO = 0.98
+
+/**
+ * Tells who is slow from who merely shares a slow network, and what the policy makes of it: with `wait` everybody counts for the
+ * rate; with `defer` a slow receiver neither lowers it nor is repaired before the main pass is over; with `drop` it goes when it
+ * has held the others up for {@link SLOW_GRACE_US}. A source that cannot be read again has nothing to defer to: it waits or drops.
+ */
+export class SlowReceivers {
+  readonly #roster: Roster
+  readonly #policy: SenderMachineOptions['onSlow']
+  /** The rate that all but a minority took of late, bits per second. */
+  #takenBitsPerSec = 0
+  #heldUpUs = 0
+  #isHeldUp = false
+  #notedUs: Micros
+
+  constructor(nowUs: Micros, roster: Roster, options: Pick<SenderMachineOptions, 'onSlow' | 'canReread'>) {
+    this.#roster = roster
+    this.#policy = options.onSlow === 'defer' && !options.canReread ? 'wait' : options.onSlow
+    this.#notedUs = nowUs
+  }
+
+  /** True when frames stay in memory until all receivers that can still use them have settled them. */
+  get isHolding(): boolean {
+    return this.#policy !== 'defer'
+  }
+
+  /** An interval of the rate has passed in which that much was sent. */
+  noteInterval(sentBitsPerSec: number): void {
+    if (!this.#isMinority()) return
+    this.#takenBitsPerSec = Math.max(sentBitsPerSec, this.#takenBitsPerSec * MEMORY_RATIO)
+  }
+
+  /** Looks at a report that the roster has taken. @returns whether its receiver counts for the rate */
+  isCounted(report: Report, bitsPerSec: number): boolean {
+    if (this.#policy === 'wait') return true
+    if (this.#roster.isDeferred(report.receiver)) return false
+    const packets = report.receivedPackets + report.lostPackets
+    if (packets === 0 || !this.#isMinority() || !this.#roster.isStruggling(report.receiver)) return true
+    if ((bitsPerSec * report.receivedPackets) / packets >= this.#takenBitsPerSec * SLOW_RATIO) return true
+    this.#roster.defer(report.receiver)
+    return false
+  }
+
+  /** Whether a receiver's NACKs wait until the main pass is over. */
+  isPutOff(receiver: Report['receiver']): boolean {
+    return this.#policy === 'defer' && this.#roster.isDeferred(receiver)
+  }
+
+  /**
+   * Notes whether the first pass is held up because frames must be held. Time without relieves time with.
+   * @returns true when whoever holds it up has had its grace
+   */
+  noteHeldUp(nowUs: Micros, isHeldUp: boolean): boolean {
+    const elapsedUs = nowUs - this.#notedUs
+    this.#heldUpUs = Math.max(0, this.#heldUpUs + (this.#isHeldUp ? elapsedUs : -elapsedUs))
+    this.#isHeldUp = isHeldUp
+    this.#notedUs = nowUs
+    if (this.#policy !== 'drop' || !isHeldUp || this.#heldUpUs < SLOW_GRACE_US) return false
+    this.#heldUpUs = 0
+    return true
+  }
+
+  /** True when at most half of the live receivers struggle. */
+  #isMinority(): boolean {
+    return this.#roster.strugglingCount * 2 <= this.#roster.liveCount && this.#roster.liveCount > 1
+  }
+}
