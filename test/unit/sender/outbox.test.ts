@@ -1,0 +1,120 @@
+import { expect, test } from 'vitest'
+import { decodeControl, LIMITS, type ControlMessage, type Id64 } from '../../../src/protocol/index.ts'
+import { Outbox } from '../../../src/sender/machine/outbox.ts'
+
+const SESSION = { high: 1, low: 2 }
+const id = (low: number): Id64 => ({ high: 3, low })
+
+const ANNOUNCE: ControlMessage = {
+  ...{ kind: 'announce', imageId: 'i', imageName: 'n', imageBytes: 1, sliceBytes: 16_384, packetBytes: 1472, codec: 0 },
+  ...{ phase: 'sending', begunCount: 0, sentAtUs: 1, rateBitsPerSec: 1 },
+  feedback: { grttUs: 5000, groupCount: 1, reportIntervalMs: 100, receiverTimeoutMs: 1000 },
+}
+const END: ControlMessage = {
+  ...{ kind: 'end', sliceCount: 1, imageBytes: 1, dataBytes: 1, rootDigest: new Uint8Array(32), isClosing: false },
+}
+
+/** All that an outbox sends at that time. */
+function sent(outbox: Outbox, nowUs: number): ControlMessage[] {
+  const messages: ControlMessage[] = []
+  for (;;) {
+    const packet = outbox.poll(nowUs, (kind) => (kind === 'end' ? END : ANNOUNCE))
+    if (packet === undefined) return messages
+    const message = decodeControl(packet, 0, packet.length)
+    if (typeof message === 'string') throw new Error(message)
+    messages.push(message)
+  }
+}
+
+const kinds = (outbox: Outbox, nowUs: number): string[] => sent(outbox, nowUs).map((message) => message.kind)
+
+test('announces at once, then by the clock, and sooner on demand', () => {
+  const outbox = new Outbox(SESSION, 0)
+  expect(kinds(outbox, 0)).toEqual(['announce'])
+  expect(outbox.nextUs(0)).toBe(200_000)
+  expect(kinds(outbox, 199_999)).toEqual([])
+  expect(kinds(outbox, 200_000)).toEqual(['announce'])
+  outbox.hurryAnnounce()
+  expect(kinds(outbox, 200_001)).toEqual(['announce'])
+})
+
+test('beacons End twice as often, once it is told to', () => {
+  const outbox = new Outbox(SESSION, 0)
+  sent(outbox, 0)
+  outbox.startEnd(50_000)
+  expect(kinds(outbox, 50_000)).toEqual(['end'])
+  expect(kinds(outbox, 150_000)).toEqual(['end'])
+  expect(outbox.nextUs(150_000)).toBe(200_000)
+})
+
+test('acknowledges many receivers in one message, and more in more', () => {
+  const outbox = new Outbox(SESSION, 0)
+  sent(outbox, 0)
+  for (let low = 1; low <= LIMITS.acknowledgedReceivers + 1; low++) outbox.acknowledgeJoin(id(low))
+  outbox.acknowledgeDone(id(7))
+  expect(outbox.nextUs(0)).toBe(0)
+  const messages = sent(outbox, 1)
+  expect(messages.map((message) => message.kind)).toEqual(['join-ack', 'join-ack', 'done-ack'])
+  expect(messages[1]).toMatchObject({ receivers: [id(LIMITS.acknowledgedReceivers + 1)] })
+})
+
+test('keeps no more acknowledgements than a few messages hold', () => {
+  const outbox = new Outbox(SESSION, 0)
+  sent(outbox, 0)
+  for (let low = 1; low <= 10_000; low++) outbox.acknowledgeJoin(id(low))
+  expect(sent(outbox, 1)).toHaveLength(8)
+})
+
+test('puts repairs into one echo, and deferred neighbours into one range', () => {
+  const outbox = new Outbox(SESSION, 0)
+  sent(outbox, 0)
+  outbox.echo(8, 2)
+  outbox.echo(9, 1)
+  for (const first of [3, 4, 5, 7]) outbox.echoDeferred({ first, count: 1 })
+  expect(sent(outbox, 1)).toEqual([
+    {
+      kind: 'repair-echo',
+      pending: [
+        { slice: 8, symbolCount: 2 },
+        { slice: 9, symbolCount: 1 },
+      ],
+      deferred: [
+        { first: 3, count: 3 },
+        { first: 7, count: 1 },
+      ],
+    },
+  ])
+})
+
+test('leaves out of an echo what one message does not hold', () => {
+  const outbox = new Outbox(SESSION, 0)
+  sent(outbox, 0)
+  for (let slice = 0; slice < 1000; slice++) {
+    outbox.echo(2 * slice, 1)
+    outbox.echoDeferred({ first: 2 * slice, count: 1 })
+  }
+  const [echo] = sent(outbox, 1)
+  expect(echo).toMatchObject({ kind: 'repair-echo' })
+  expect(echo?.kind === 'repair-echo' && [echo.pending.length, echo.deferred.length]).toEqual([
+    LIMITS.slicesPerMessage,
+    LIMITS.rangesPerMessage,
+  ])
+})
+
+test('says a message several times, apart', () => {
+  const outbox = new Outbox(SESSION, 0)
+  sent(outbox, 0)
+  outbox.say(0, { ...END, isClosing: true }, 3, 10_000)
+  expect(outbox.isEmpty).toBe(false)
+  expect([0, 9999, 10_000, 20_000].map((nowUs) => sent(outbox, nowUs).length)).toEqual([1, 0, 1, 1])
+  expect(outbox.isEmpty).toBe(true)
+})
+
+test('drops what would make its queue grow without end', () => {
+  const outbox = new Outbox(SESSION, 0)
+  sent(outbox, 0)
+  for (let low = 1; low <= 1000; low++) {
+    outbox.say(0, { kind: 'abort', receiver: id(low), reason: 'too-slow', text: '' }, 1, 0)
+  }
+  expect(sent(outbox, 0)).toHaveLength(64)
+})

@@ -1,0 +1,170 @@
+import { describe, expect, test } from 'vitest'
+import type { Id64, Report } from '../../../src/protocol/index.ts'
+import { Roster } from '../../../src/sender/machine/roster.ts'
+
+const id = (low: number): Id64 => ({ high: 1, low })
+
+const report = (low: number, given: Partial<Report> = {}): Report => ({
+  ...{ kind: 'report', receiver: id(low), name: 'r', settledCount: 0, settledBelow: 0, receivedPackets: 100 },
+  ...{ lostPackets: 0, queuePercent: 0, echoSentAtUs: 0, echoHeldUs: 0 },
+  ...given,
+})
+
+/** A roster with receivers 1 to `count`, all heard at time 0. */
+function roster(count: number): Roster {
+  const made = new Roster()
+  for (let low = 1; low <= count; low++) made.hear(0, id(low), `host-${low}`, '10.0.0.1')
+  return made
+}
+
+describe('members', () => {
+  test('are new once, then what they are', () => {
+    const made = roster(1)
+    expect(made.hear(1, id(2), 'b', '10.0.0.2')).toBe('new')
+    expect(made.hear(2, id(2), undefined, '10.0.0.2')).toBe('live')
+    expect(made.retire(id(2), 'done', '')).toBe(true)
+    expect(made.hear(3, id(2), undefined, '10.0.0.2')).toBe('done')
+    expect([made.liveCount, made.knownCount]).toEqual([1, 2])
+  })
+
+  test('retire once, and not when they were never there', () => {
+    const made = roster(1)
+    expect(made.retire(id(1), 'left', 'why')).toBe(true)
+    expect(made.retire(id(1), 'done', '')).toBe(false)
+    expect(made.retire(id(7), 'done', '')).toBe(false)
+    expect(made.views()).toMatchObject([{ name: 'host-1', state: 'left', reason: 'why' }])
+  })
+
+  test('are at most 16,384', () => {
+    const made = roster(16_384)
+    expect(made.hear(0, id(99_999), 'late', '10.0.0.1')).toBe('full')
+    expect(made.hear(0, id(1), undefined, '10.0.0.1')).toBe('live')
+    expect(made.knownCount).toBe(16_384)
+  })
+
+  test('are silent when they have not been heard since', () => {
+    const made = roster(3)
+    made.hear(5000, id(2), undefined, '10.0.0.1')
+    made.retire(id(3), 'done', '')
+    expect(made.silentSince(1)).toEqual([id(1)])
+    expect(made.silentSince(0)).toEqual([])
+  })
+
+  test('show the share of packets that they lost', () => {
+    const made = roster(1)
+    made.report(0, report(1, { receivedPackets: 90, lostPackets: 10, settledCount: 4 }))
+    made.report(0, report(1, { receivedPackets: 90, lostPackets: 10, settledCount: 7 }))
+    expect(made.view(id(1))).toMatchObject({ lossRatio: 0.1, settledCount: 7 })
+  })
+})
+
+describe('what is settled everywhere', () => {
+  test('is what the last live receiver has settled', () => {
+    const made = roster(2)
+    expect(made.settledBelow(0)).toBe(0)
+    made.report(0, report(1, { settledBelow: 7 }))
+    expect(made.settledBelow(0)).toBe(0)
+    made.report(0, report(2, { settledBelow: 5 }))
+    expect(made.settledBelow(0)).toBe(5)
+    made.report(0, report(2, { settledBelow: 9 }))
+    expect(made.settledBelow(0)).toBe(7)
+    made.retire(id(1), 'dropped', '')
+    expect(made.settledBelow(0)).toBe(9)
+    made.retire(id(2), 'done', '')
+    expect(made.settledBelow(0)).toBe(Infinity)
+  })
+
+  test('does not wait for who came after that slice was gone', () => {
+    const made = roster(1)
+    made.report(0, report(1, { settledBelow: 20 }))
+    expect(made.settledBelow(10)).toBe(20)
+    made.hear(0, id(2), 'late', '10.0.0.2')
+    expect(made.settledBelow(10)).toBe(20)
+    // It has resumed from a journal, and has the slices that are gone.
+    made.report(0, report(2, { settledBelow: 12 }))
+    expect(made.settledBelow(10)).toBe(12)
+  })
+
+  test('never goes back', () => {
+    const made = roster(1)
+    made.report(0, report(1, { settledBelow: 20 }))
+    made.report(0, report(1, { settledBelow: 3 }))
+    expect(made.settledBelow(0)).toBe(20)
+  })
+})
+
+describe('struggling receivers', () => {
+  const bad = { receivedPackets: 60, lostPackets: 40 }
+
+  test('are those that lose much or have full buffers', () => {
+    const made = roster(3)
+    made.report(0, report(1, bad))
+    made.report(0, report(2, { queuePercent: 95 }))
+    made.report(0, report(3, { lostPackets: 3 }))
+    expect([1, 2, 3].map((low) => made.isStruggling(id(low)))).toEqual([true, true, false])
+    expect(made.strugglingCount).toBe(2)
+    made.retire(id(1), 'left', '')
+    expect(made.strugglingCount).toBe(1)
+  })
+
+  test('have recovered after five good reports in a row, and are no longer deferred then', () => {
+    const made = roster(1)
+    made.report(0, report(1, bad))
+    made.defer(id(1))
+    for (let time = 0; time < 4; time++) made.report(0, report(1))
+    made.report(0, report(1, bad))
+    for (let time = 0; time < 4; time++) made.report(0, report(1))
+    expect([made.isStruggling(id(1)), made.isDeferred(id(1))]).toEqual([true, true])
+    made.report(0, report(1))
+    expect([made.isStruggling(id(1)), made.isDeferred(id(1))]).toEqual([false, false])
+    expect(made.strugglingCount).toBe(0)
+  })
+
+  test('are found at the slice that they hold up', () => {
+    const made = roster(3)
+    made.report(0, report(1, { ...bad, settledBelow: 4 }))
+    made.report(0, report(2, { settledBelow: 4 }))
+    made.report(0, report(3, { ...bad, settledBelow: 5 }))
+    expect(made.strugglingAt(4)).toEqual([id(1)])
+  })
+})
+
+describe('round-trip time', () => {
+  const sample = (made: Roster, sampleUs: number, heldUs = 0) =>
+    made.report(1_000_000 + sampleUs + heldUs, report(1, { echoSentAtUs: 1_000_000, echoHeldUs: heldUs }))
+
+  test('rises quickly and falls slowly', () => {
+    const made = roster(1)
+    expect(made.grttUs).toBe(5000)
+    sample(made, 45_000)
+    expect(made.grttUs).toBe(15_000)
+    sample(made, 5000)
+    expect(made.grttUs).toBe(14_500)
+  })
+
+  test('leaves out the time for which the receiver held the announce', () => {
+    const made = roster(1)
+    sample(made, 45_000, 300_000)
+    expect(made.grttUs).toBe(15_000)
+  })
+
+  test('does not believe what cannot be', () => {
+    const made = roster(1)
+    sample(made, 3_000_000)
+    made.report(5, report(1, { echoSentAtUs: 1_000_000, echoHeldUs: 0 }))
+    made.report(1_000_000, report(1, { echoSentAtUs: 0, echoHeldUs: 0 }))
+    expect(made.grttUs).toBe(5000)
+  })
+
+  test('stays within its bounds, and survives the wrap of the clock', () => {
+    const made = roster(1)
+    for (let time = 0; time < 200; time++) sample(made, 10)
+    expect(made.grttUs).toBe(5000)
+    for (let time = 0; time < 200; time++) sample(made, 2_000_000)
+    expect(made.grttUs).toBeLessThanOrEqual(2_000_000)
+    expect(made.grttUs).toBeGreaterThan(1_900_000)
+    const wrapped = roster(1)
+    wrapped.report(2 ** 32 + 20_000, report(1, { echoSentAtUs: 2 ** 32 - 25_000, echoHeldUs: 0 }))
+    expect(wrapped.grttUs).toBe(15_000)
+  })
+})
