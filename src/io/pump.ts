@@ -1,3 +1,4 @@
+import { SkilfishError } from '../errors.ts'
 import { monotonicUs } from './clock.ts'
 import { isTransientSendError } from './network-error.ts'
 import type { UdpSocket } from './udp-socket.ts'
@@ -41,6 +42,7 @@ export class MachinePump {
   #isRunning = false
   #isStopped = false
   #isHeld = false
+  #hasSent = false
   #idle: (() => void) | undefined
 
   constructor(machine: PumpedMachine, socket: UdpSocket, hooks: PumpHooks) {
@@ -103,6 +105,7 @@ export class MachinePump {
         this.#sendCount--
         this.#free.push(slot)
         if (error) this.#handleError(error)
+        else this.#hasSent = true
         this.run()
       },
     }
@@ -111,7 +114,9 @@ export class MachinePump {
 
   #handleError(error: Error): void {
     if (this.#isStopped) return
-    if (!isTransientSendError(error)) {
+    // A route that was there and has gone comes back with the interface.
+    const isPassing = this.#hasSent && error instanceof SkilfishError && error.code === 'NO_MULTICAST_ROUTE'
+    if (!isPassing && !isTransientSendError(error)) {
       this.#hooks.onError(error)
       return
     }
