@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import * as zlib from 'node:zlib'
 import { SkilfishError } from '../errors.ts'
 import { Lzo1x } from '../lzo/index.ts'
@@ -13,6 +12,7 @@ import {
   type FrameHeader,
   type Geometry,
 } from '../protocol/index.ts'
+import { sha256 } from '../sha256.ts'
 import type { ImageSink } from '../sparse/index.ts'
 
 type ZstdDecompress = (bytes: Uint8Array, options: { maxOutputLength: number }) => Uint8Array
@@ -31,19 +31,29 @@ export const decodableCodecs = (): Codec[] =>
 export class FrameConsumer {
   readonly #sink: ImageSink
   readonly #sliceBytes: number
+  readonly #imageBytes: number
   readonly #root = new RootDigest(sha256)
   readonly #free: Uint8Array[] = []
   #lzo: Lzo1x | undefined
   /** A sequential sink gets one slice after the other. */
-  #queue: Promise<void> = Promise.resolve()
+  #queue: Promise<unknown> = Promise.resolve()
   #coveredBytes = 0
   #spansEnd = 0
   #underWay = 0
   #idle: (() => void) | undefined
 
-  constructor(options: { readonly sink: ImageSink; readonly geometry: Geometry }) {
+  /**
+   * @param options.sink is open
+   * @param options.imageBytes size of the image, where it was announced: frames that go beyond it are rejected
+   */
+  constructor(options: {
+    readonly sink: ImageSink
+    readonly geometry: Geometry
+    readonly imageBytes?: number | undefined
+  }) {
     this.#sink = options.sink
     this.#sliceBytes = options.geometry.sliceBytes
+    this.#imageBytes = options.imageBytes ?? Number.MAX_SAFE_INTEGER
   }
 
   /** Image bytes in the spans of all slices written, holes included. */
@@ -52,26 +62,21 @@ export class FrameConsumer {
   }
 
   /**
-   * Writes a slice.
+   * Writes a slice. Each slice once, as far as it settles.
    * @param frame the caller's again when the promise settles
-   * @returns `rejected` when the frame is not what its digest says: nothing of it was written
+   * @returns `rejected` when the frame is not what its digest says or goes beyond the image, or when the sink is sequential and
+   *   the slice before is not written: nothing of it was written
    * @throws SkilfishError of the sink
    */
   async consume(sliceIndex: number, frame: Uint8Array): Promise<'settled' | 'rejected'> {
     const header = decodeFrame(frame, this.#sliceBytes)
-    if (typeof header === 'string') return 'rejected'
-    const buffer = header.codec === Codec.none ? undefined : (this.#free.pop() ?? new Uint8Array(this.#sliceBytes))
+    if (typeof header === 'string' || spanEnd(header) > this.#imageBytes) return 'rejected'
+    const buffer = header.codec === Codec.lzo ? (this.#free.pop() ?? new Uint8Array(this.#sliceBytes)) : undefined
     this.#underWay++
     try {
       const plain = this.#decompress(header, frame, buffer)
       if (plain === undefined || !isGenuine(header, frame, plain)) return 'rejected'
-      if (this.#sink.isSequential) {
-        const turn = this.#queue.then(() => this.#write(header, plain))
-        this.#queue = turn.catch(() => undefined)
-        await turn
-      } else {
-        await this.#write(header, plain)
-      }
+      if (!(await this.#writeInTurn(header, plain))) return 'rejected'
       this.#root.add(sliceIndex, header.digest)
       return 'settled'
     } finally {
@@ -87,10 +92,15 @@ export class FrameConsumer {
    * @throws SkilfishError DIGEST_MISMATCH, and those of the sink
    */
   async finish(end: End): Promise<Uint8Array> {
+    const action = `cannot complete ${this.#sink.label}`
+    if (end.imageBytes < this.#spansEnd) {
+      const text = `${action}: its data reaches to byte ${this.#spansEnd}, the sender's image to ${end.imageBytes}`
+      throw new SkilfishError('DIGEST_MISMATCH', text)
+    }
     const digest = this.#root.finish(end.imageBytes, end.sliceCount)
     if (Buffer.compare(digest, end.rootDigest) !== 0) {
       const [got, wanted] = [digest, end.rootDigest].map((bytes) => Buffer.from(bytes).toString('hex'))
-      throw new SkilfishError('DIGEST_MISMATCH', `the image's digest is ${got}, the sender's ${wanted}`)
+      throw new SkilfishError('DIGEST_MISMATCH', `${action}: its root digest is ${got}, the sender's ${wanted}`)
     }
     if (end.imageBytes > this.#spansEnd) await this.#sink.zero(this.#spansEnd, end.imageBytes - this.#spansEnd)
     await this.#sink.finish(end.imageBytes)
@@ -103,48 +113,63 @@ export class FrameConsumer {
     await new Promise<void>((resolve) => (this.#idle = resolve))
   }
 
+  /** @param buffer for LZO: `sliceBytes` */
   #decompress(header: FrameHeader, frame: Uint8Array, buffer: Uint8Array | undefined): Uint8Array | undefined {
     const payload = frame.subarray(header.payloadOffset)
-    if (buffer === undefined) return payload
-    const plain = buffer.subarray(0, header.plainBytes)
-    if (header.codec === Codec.lzo) {
+    if (header.codec === Codec.none) return payload
+    if (buffer !== undefined) {
+      const plain = buffer.subarray(0, header.plainBytes)
       this.#lzo ??= new Lzo1x()
       return this.#lzo.decompressInto(payload, plain) === undefined ? plain : undefined
     }
     try {
-      const unpacked = zstd.zstdDecompressSync!(payload, { maxOutputLength: header.plainBytes })
-      return unpacked.length === header.plainBytes ? unpacked : undefined
+      const unpacked = zstd.zstdDecompressSync?.(payload, { maxOutputLength: header.plainBytes })
+      return unpacked?.length === header.plainBytes ? unpacked : undefined
     } catch {
       // Foreign bytes that are no zstd, or hold more than they say: the slice is asked for again.
       return undefined
     }
   }
 
+  /** @returns false when the sink is sequential and the slice does not follow what was written */
+  async #writeInTurn(header: FrameHeader, plain: Uint8Array): Promise<boolean> {
+    if (!this.#sink.isSequential) {
+      await this.#write(header, plain)
+      return true
+    }
+    const turn = this.#queue.then(async () => {
+      if (header.spanStart !== this.#spansEnd) return false
+      await this.#write(header, plain)
+      return true
+    })
+    this.#queue = turn.catch(() => undefined)
+    return turn
+  }
+
   async #write(header: FrameHeader, plain: Uint8Array): Promise<void> {
+    const end = spanEnd(header)
     let at = header.spanStart
     let from = 0
     for (const { offset, lengthBytes, isZero } of header.runs) {
+      // Zeros are made zero together with the holes around them.
+      if (isZero) continue
       if (offset > at) await this.#sink.zero(at, offset - at)
-      if (isZero) await this.#sink.zero(offset, lengthBytes)
-      else await this.#sink.write(offset, plain.subarray(from, (from += lengthBytes)))
+      await this.#sink.write(offset, plain.subarray(from, (from += lengthBytes)))
       at = offset + lengthBytes
     }
-    this.#coveredBytes += at - header.spanStart
-    this.#spansEnd = Math.max(this.#spansEnd, at)
+    if (end > at) await this.#sink.zero(at, end - at)
+    this.#coveredBytes += end - header.spanStart
+    this.#spansEnd = Math.max(this.#spansEnd, end)
   }
 }
 
-function isGenuine(header: FrameHeader, frame: Uint8Array, plain: Uint8Array): boolean {
-  const digest = createHash('sha256')
-    .update(frame.subarray(DIGEST_COVERS_FROM, DIGEST_OFFSET))
-    .update(frame.subarray(FRAME_HEADER_BYTES, header.payloadOffset))
-    .update(plain)
-    .digest()
-  return digest.equals(header.digest)
+function spanEnd({ spanStart, runs }: FrameHeader): number {
+  const last = runs.at(-1)
+  return last === undefined ? spanStart : last.offset + last.lengthBytes
 }
 
-function sha256(...parts: readonly Uint8Array[]): Uint8Array {
-  const hash = createHash('sha256')
-  for (const part of parts) hash.update(part)
-  return hash.digest()
+function isGenuine(header: FrameHeader, frame: Uint8Array, plain: Uint8Array): boolean {
+  const head = frame.subarray(DIGEST_COVERS_FROM, DIGEST_OFFSET)
+  const runs = frame.subarray(FRAME_HEADER_BYTES, header.payloadOffset)
+  return Buffer.compare(sha256(head, runs, plain), header.digest) === 0
 }

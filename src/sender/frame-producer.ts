@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import * as zlib from 'node:zlib'
 import { SkilfishError } from '../errors.ts'
 import type { Spool } from '../io/index.ts'
@@ -10,12 +9,12 @@ import {
   encodeFrameHeadInto,
   FRAME_HEADER_BYTES,
   frameHeadBytes,
-  maxFrameBytes,
   MAX_SLICE_COUNT,
   maxRunCount,
   RootDigest,
   type Geometry,
 } from '../protocol/index.ts'
+import { sha256 } from '../sha256.ts'
 import { isRandomAccess, RandomAccessSlicer, StreamSlicer, type ImageSource, type Slice } from '../sparse/index.ts'
 
 /** Frame buffers kept for reuse; the machine's window holds the rest. Bounds idle memory to about 4 MiB. */
@@ -57,7 +56,7 @@ export interface ProducerTotals {
 }
 
 /**
- * Makes the frames of an image: reads, digests, compresses. Asked for one at a time; nothing runs ahead.
+ * Makes the frames of an image: reads, digests, compresses. Nothing runs ahead. `next` is called one at a time, `again` at any time.
  *
  * Memory a slice: 12 bytes (where it starts, and four bytes of its digest to notice that the source has changed).
  */
@@ -67,14 +66,14 @@ export class FrameProducer {
   readonly #stream: StreamSlicer | undefined
   readonly #lzo: Lzo1x | undefined
   readonly #root = new RootDigest(sha256)
-  /** Plain data is read behind room for the longest head, so that a raw frame needs no copy. */
+  /** Plain data is read behind room for the longest head, and compressed in its place: no byte is copied without need. */
   readonly #headRoom: number
-  #work: Uint8Array | undefined
   readonly #free: Uint8Array[] = []
   #starts = new Float64Array(FIRST_CAPACITY)
   #digests = new Uint32Array(FIRST_CAPACITY)
   #count = 0
   #position = 0
+  #hasEnded = false
   #dataBytes = 0
   #frameBytes = 0
   #rootDigest: Uint8Array = new Uint8Array(0)
@@ -121,15 +120,19 @@ export class FrameProducer {
    * @throws SkilfishError of the source or the spool
    */
   async next(): Promise<{ readonly slice: number; readonly frame: Uint8Array } | undefined> {
-    const work = this.#takeWork()
-    const into = work.subarray(this.#headRoom)
-    const slice = await (this.#random?.read(this.#position, into) ?? this.#stream!.read(into))
-    if (slice === undefined) return undefined
+    if (this.#hasEnded) return undefined
+    const buffer = this.#takeBuffer()
+    const slice = await this.#readNext(buffer.subarray(this.#headRoom))
+    if (slice === undefined) {
+      this.#hasEnded = true
+      this.release(buffer)
+      return undefined
+    }
     if (this.#count === MAX_SLICE_COUNT) {
       const text = `cannot send ${this.#options.source.label}: it has more than ${MAX_SLICE_COUNT} slices of data; use a larger slice size`
       throw new SkilfishError('SOURCE_UNSUPPORTED', text)
     }
-    const frame = this.#encode(slice, work)
+    const frame = this.#encode(slice, buffer)
     const index = this.#count++
     this.#reach(index)
     this.#starts[index] = slice.spanStart
@@ -143,19 +146,24 @@ export class FrameProducer {
   }
 
   /**
-   * Makes a frame again, from the source or the spool. The buffer is the caller's until {@link release}.
-   * @throws SkilfishError SOURCE_CHANGED when the slice is no longer what it was
+   * Makes a frame again, byte for byte, from the source or the spool. The buffer is the caller's until {@link release}.
+   * @throws RangeError when that slice was not made before; TypeError unless {@link canReread}
+   * @throws SkilfishError SOURCE_CHANGED when the slice is no longer what it was, and those of the source or the spool
    */
   async again(sliceIndex: number): Promise<Uint8Array> {
     const { spool, source } = this.#options
-    if (spool !== undefined) return spool.read(sliceIndex, this.#free.pop() ?? this.#buffer())
-    const work = this.#takeWork()
-    const slice = await this.#random!.read(this.#starts[sliceIndex]!, work.subarray(this.#headRoom))
-    const frame = slice && this.#encode(slice, work)
-    if (frame === undefined || digestWord(frame) !== this.#digests[sliceIndex]) {
-      throw new SkilfishError('SOURCE_CHANGED', `${source.label} changed while it was being sent`)
+    if (!(sliceIndex >= 0 && sliceIndex < this.#count)) {
+      throw new RangeError(`sliceIndex: expected 0 to ${this.#count - 1}, got ${sliceIndex}`)
     }
-    return frame
+    if (spool !== undefined) return spool.read(sliceIndex, this.#takeBuffer())
+    if (this.#random === undefined) throw new TypeError(`again: expected canReread, but ${source.label} is read once`)
+    const buffer = this.#takeBuffer()
+    const [spanStart, spanEnd] = [this.#starts[sliceIndex]!, this.startOf(sliceIndex + 1)]
+    const slice = await this.#random.read(spanStart, buffer.subarray(this.#headRoom), spanEnd)
+    const frame = slice && this.#encode(slice, buffer)
+    if (frame !== undefined && digestWord(frame) === this.#digests[sliceIndex]) return frame
+    const text = `bytes ${spanStart} to ${spanEnd} are not what they were; they must stay until all receivers have them`
+    throw new SkilfishError('SOURCE_CHANGED', `cannot send ${source.label} again: ${text}`)
   }
 
   /** All frames are made: closes the books and checks that the source is still what it was. */
@@ -176,49 +184,41 @@ export class FrameProducer {
     await this.#stream?.close()
   }
 
-  /** The buffer to read into: at hand until a raw frame takes it away. */
-  #takeWork(): Uint8Array {
-    return (this.#work ??= this.#free.pop() ?? this.#buffer())
+  async #readNext(into: Uint8Array): Promise<Slice | undefined> {
+    if (this.#random === undefined) return this.#stream!.read(into)
+    const slice = await this.#random.read(this.#position, into)
+    // Only zeros follow a slice that is not full: without this they would all be read a second time.
+    this.#hasEnded = slice !== undefined && slice.plainBytes < this.#options.geometry.sliceBytes
+    return slice
   }
 
-  #buffer(): Uint8Array {
-    return new Uint8Array(
-      Math.max(maxFrameBytes(this.#options.geometry.sliceBytes), this.#headRoom + this.#options.geometry.sliceBytes),
-    )
+  #takeBuffer(): Uint8Array {
+    return this.#free.pop() ?? new Uint8Array(this.#headRoom + this.#options.geometry.sliceBytes)
   }
 
-  /** Encodes a slice whose plain data lies in `work` behind the head room. */
-  #encode(slice: Slice, work: Uint8Array): Uint8Array {
+  /** Makes the frame of a slice whose plain data lies in `buffer` behind the head room; the frame is a part of the buffer. */
+  #encode(slice: Slice, buffer: Uint8Array): Uint8Array {
+    const { codec } = this.#options
     const headBytes = frameHeadBytes(slice.runs.length)
-    const plain = work.subarray(this.#headRoom, this.#headRoom + slice.plainBytes)
-    const target = this.#options.codec === Codec.none ? undefined : (this.#free.pop() ?? this.#buffer())
-    const payloadBytes = target && this.#compressInto(plain, target.subarray(headBytes))
-    let frame: Uint8Array
-    if (target !== undefined && payloadBytes !== undefined) {
-      frame = target.subarray(0, headBytes + payloadBytes)
-      encodeFrameHeadInto(frame, { ...slice, codec: this.#options.codec })
-    } else {
-      if (target !== undefined) this.#free.push(target)
-      frame = work.subarray(this.#headRoom - headBytes, this.#headRoom + slice.plainBytes)
-      encodeFrameHeadInto(frame, { ...slice, codec: Codec.none })
-      this.#work = undefined
-    }
-    const digest = createHash('sha256')
-      .update(frame.subarray(DIGEST_COVERS_FROM, DIGEST_OFFSET))
-      .update(frame.subarray(FRAME_HEADER_BYTES, headBytes))
-      .update(plain)
-      .digest()
+    const frame = buffer.subarray(this.#headRoom - headBytes, this.#headRoom + slice.plainBytes)
+    encodeFrameHeadInto(frame, { ...slice, codec: Codec.none })
+    // Runs and plain data lie back to back.
+    const digest = sha256(frame.subarray(DIGEST_COVERS_FROM, DIGEST_OFFSET), frame.subarray(FRAME_HEADER_BYTES))
     frame.set(digest, DIGEST_OFFSET)
-    return frame
+    const payloadBytes = this.#compressInPlace(frame.subarray(headBytes))
+    if (payloadBytes === undefined) return frame
+    frame[0] = codec
+    return frame.subarray(0, headBytes + payloadBytes)
   }
 
-  /** @returns bytes of the payload, or undefined when it did not shrink */
-  #compressInto(plain: Uint8Array, into: Uint8Array): number | undefined {
-    if (this.#lzo !== undefined) return this.#lzo.compressInto(plain, into)
+  /** @returns bytes of the payload, which takes the place of the plain data, or undefined when it would not be shorter */
+  #compressInPlace(plain: Uint8Array): number | undefined {
+    if (this.#options.codec === Codec.none) return undefined
+    if (this.#lzo !== undefined) return this.#lzo.compressInto(plain, plain)
     const params = { [zstd.constants.ZSTD_c_compressionLevel ?? 100]: ZSTD_LEVEL }
     const packed = zstd.zstdCompressSync!(plain, { params })
     if (packed.length >= plain.length) return undefined
-    into.set(packed)
+    plain.set(packed)
     return packed.length
   }
 
@@ -231,12 +231,6 @@ export class FrameProducer {
     digests.set(this.#digests)
     this.#digests = digests
   }
-}
-
-function sha256(...parts: readonly Uint8Array[]): Uint8Array {
-  const hash = createHash('sha256')
-  for (const part of parts) hash.update(part)
-  return hash.digest()
 }
 
 /** The first four bytes of a frame's digest. */

@@ -20,8 +20,8 @@ export class RandomAccessSlicer {
 
   /**
    * Reads the slice that begins at `spanStart`: 0, or where the slice before ended. Several reads may be under way.
-   * @param end image offset, that of a slice's end or of the image's (the default), behind which nothing is looked at
    * @param into at least `sliceBytes`: gets the slice's data; its rest is overwritten, too
+   * @param end where to stop looking: the end of a known slice, or (the default) of the image
    * @returns the slice, which is the last when it is not full, or undefined when only zeros follow
    * @throws what the source throws; RangeError when `nextData` yields a range that ends before it was to begin
    */

@@ -1,0 +1,41 @@
+import type { ImageSink } from '../../../src/sparse/index.ts'
+
+/** A target in memory, full of stale bytes. Records its calls; `onWrite` may delay or fail a write. */
+export class MemorySink implements ImageSink {
+  readonly label = 'memory'
+  readonly isSequential: boolean
+  readonly bytes: Uint8Array
+  readonly calls: string[] = []
+  finishedBytes: number | undefined
+  onWrite: (offset: number) => Promise<void> = () => Promise.resolve()
+
+  constructor(sizeBytes: number, isSequential = false) {
+    this.bytes = new Uint8Array(sizeBytes).fill(0x55)
+    this.isSequential = isSequential
+  }
+
+  open(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  async write(offset: number, bytes: Uint8Array): Promise<void> {
+    this.calls.push(`write ${offset} ${bytes.length}`)
+    await this.onWrite(offset)
+    this.bytes.set(bytes, offset)
+  }
+
+  zero(offset: number, lengthBytes: number): Promise<void> {
+    this.calls.push(`zero ${offset} ${lengthBytes}`)
+    this.bytes.fill(0, offset, offset + lengthBytes)
+    return Promise.resolve()
+  }
+
+  finish(sizeBytes: number): Promise<void> {
+    this.finishedBytes = sizeBytes
+    return Promise.resolve()
+  }
+
+  abort(): Promise<void> {
+    return Promise.resolve()
+  }
+}
