@@ -1,0 +1,8 @@
+export { ReceiverMachine } from './receiver-machine.ts'
+export type {
+  ReceiverCommand,
+  ReceiverEvent,
+  ReceiverMachineOptions,
+  ReceiverStats,
+  SymbolDecoder,
+} from './receiver-options.ts'

@@ -1,0 +1,145 @@
+import {
+  DATA_HEADER_BYTES,
+  dataFaultAt,
+  frameBytesAt,
+  hasSession,
+  imageTag,
+  imageTagAt,
+  sliceIndexAt,
+  symbolIndexAt,
+  type Announce,
+  type End,
+  type Geometry,
+  type Id64,
+  type Micros,
+  type PeerAddress,
+} from '../../protocol/index.ts'
+import { NackScheduler } from './nack-scheduler.ts'
+import type { ReceiverMachineOptions } from './receiver-options.ts'
+import { SliceAssembly } from './slice-assembly.ts'
+
+/** The session that a receiver takes part in: what is known of it, and its slices. */
+export class ReceiverSession {
+  readonly geometry: Geometry
+  readonly assembly: SliceAssembly
+  readonly nacks: NackScheduler
+  /** Data packets, and their bytes without IP and UDP headers. */
+  packets = 0
+  bytes = 0
+  malformedPackets = 0
+  /** Slices that failed their digest. */
+  rejectedSlices = 0
+  /** When a packet of the session last came. */
+  heardUs: Micros
+  /** Nothing more will come from the sender, and nothing more is needed from it. */
+  isSenderGone = false
+  readonly #tag: number
+  #id: Id64
+  #announce: Announce
+  #announcedUs: Micros
+  #sender: PeerAddress
+  #end: End | undefined
+
+  constructor(
+    nowUs: Micros,
+    id: Id64,
+    sender: PeerAddress,
+    announce: Announce,
+    geometry: Geometry,
+    options: ReceiverMachineOptions,
+  ) {
+    this.geometry = geometry
+    this.assembly = new SliceAssembly(geometry, options)
+    this.nacks = new NackScheduler(this.assembly, options.random)
+    this.heardUs = this.#announcedUs = nowUs
+    this.#tag = imageTag(announce.imageId)
+    this.#id = id
+    this.#sender = sender
+    this.#announce = announce
+    this.handleAnnounce(nowUs, sender, announce)
+  }
+
+  get id(): Id64 {
+    return this.#id
+  }
+
+  get tag(): number {
+    return this.#tag
+  }
+
+  /** The latest, and when it came. */
+  get announce(): Announce {
+    return this.#announce
+  }
+
+  get announcedUs(): Micros {
+    return this.#announcedUs
+  }
+
+  /** Where its packets come from, and feedback goes to. */
+  get sender(): PeerAddress {
+    return this.#sender
+  }
+
+  get end(): End | undefined {
+    return this.#end
+  }
+
+  /** True when nothing more is needed from the network. */
+  get hasAll(): boolean {
+    return this.#end !== undefined && this.assembly.hasAll(this.#end.sliceCount)
+  }
+
+  get isSettled(): boolean {
+    return this.#end !== undefined && this.assembly.settled.low >= this.#end.sliceCount
+  }
+
+  /** True when the packet at `at` is of this session and image. */
+  owns(bytes: Uint8Array, at: number): boolean {
+    return hasSession(bytes, at, this.#id) && imageTagAt(bytes, at) === this.#tag
+  }
+
+  /** Takes a data packet that the session owns. */
+  handleData(nowUs: Micros, bytes: Uint8Array, at: number, length: number): void {
+    const slice = sliceIndexAt(bytes, at)
+    if (dataFaultAt(bytes, at, length, this.geometry) !== undefined || slice >= (this.#end?.sliceCount ?? Infinity)) {
+      this.malformedPackets++
+      return
+    }
+    this.heardUs = nowUs
+    this.packets++
+    this.bytes += length
+    const symbolAt = at + DATA_HEADER_BYTES
+    this.assembly.accept(nowUs, slice, frameBytesAt(bytes, at), symbolIndexAt(bytes, at), bytes, symbolAt)
+  }
+
+  handleAnnounce(nowUs: Micros, from: PeerAddress, announce: Announce): void {
+    if (announce.imageId !== this.#announce.imageId) {
+      this.malformedPackets++
+      return
+    }
+    this.#announce = announce
+    this.#announcedUs = nowUs
+    this.#sender = from
+    this.nacks.handleAnnounce(nowUs, announce)
+    this.assembly.noteBegun(nowUs, Math.min(announce.begunCount, this.#end?.sliceCount ?? Infinity))
+  }
+
+  /** The first one counts. */
+  handleEnd(nowUs: Micros, end: End): void {
+    this.#end ??= end
+    this.assembly.noteBegun(nowUs, this.#end.sliceCount)
+    this.nacks.handleEnd(nowUs)
+  }
+
+  /** Goes on with a sender that was started again: what is settled stays so. */
+  adopt(nowUs: Micros, id: Id64, from: PeerAddress, announce: Announce): void {
+    this.#id = id
+    this.#end = undefined
+    this.heardUs = nowUs
+    this.isSenderGone = false
+    this.assembly.restart()
+    this.nacks.restart()
+    this.handleAnnounce(nowUs, from, announce)
+  }
+}

@@ -1,0 +1,58 @@
+import BitSet from 'bitset'
+
+const WORD_BITS = 32
+
+/** Index of the lowest bit set; `word` is not 0. */
+const lowestBit = (word: number): number => 31 - Math.clz32(word & -word)
+
+/** Which slices are settled: one bit each, searched a word at a time. */
+export class SettledMap {
+  readonly #bits = new BitSet()
+  #count = 0
+  #low = 0
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** Every slice below this one is settled; this one is not. */
+  get low(): number {
+    return this.#low
+  }
+
+  has(slice: number): boolean {
+    return slice < this.#low || this.#bits.get(slice) === 1
+  }
+
+  /** Returns false when it was settled before. */
+  add(slice: number): boolean {
+    if (this.has(slice)) return false
+    this.#bits.set(slice)
+    this.#count++
+    if (slice === this.#low) this.#low = this.nextUnsettled(slice)
+    return true
+  }
+
+  /** First slice from `from` on that is not settled. */
+  nextUnsettled(from: number): number {
+    return this.#next(Math.max(from, this.#low), -1)
+  }
+
+  /** First slice from `from` on that is settled, but no further than `below`. */
+  nextSettled(from: number, below: number): number {
+    return from < this.#low ? Math.min(from, below) : Math.min(this.#next(from, 0, below), below)
+  }
+
+  /** First bit that, after exclusive or with `flip`, is set; without a `below`, there must be one (behind the last word: 0). */
+  #next(from: number, flip: number, below = Infinity): number {
+    const words = this.#bits.data
+    let index = Math.floor(from / WORD_BITS)
+    let mask = -1 << (from % WORD_BITS)
+    for (; index < words.length && index * WORD_BITS < below; index++) {
+      const word = (words[index]! ^ flip) & mask
+      if (word !== 0) return index * WORD_BITS + lowestBit(word)
+      mask = -1
+    }
+    return flip === 0 ? below : Math.max(from, index * WORD_BITS)
+  }
+}

@@ -1,0 +1,278 @@
+import { maxFrameBytes, sourceSymbolCount, type Geometry } from '../../protocol/index.ts'
+import { OpenSlice } from './open-slice.ts'
+import type { SymbolDecoder } from './receiver-options.ts'
+import { SettledMap } from './settled-map.ts'
+
+/** A frame that is whole. */
+export interface WholeFrame {
+  readonly slice: number
+  readonly frame: Uint8Array
+}
+
+/**
+ * Turns symbols into frames: the pool of slice buffers, the slices on their way in (open), those that are whole and wait or are
+ * with the driver, and those that are settled. Memory: `bufferSlices` buffers of the largest frame, made as they are needed, and
+ * one bit a slice.
+ */
+export class SliceAssembly {
+  readonly settled = new SettledMap()
+  /** Slices with some symbols, not yet whole. */
+  readonly open = new Map<number, OpenSlice>()
+  /** Data packets that brought nothing new; packets and symbols dropped, by cause; see `ReceiverStats`. */
+  duplicatePackets = 0
+  malformedPackets = 0
+  droppedForBuffers = 0
+  lostPackets = 0
+  parityUsed = 0
+
+  readonly #geometry: Geometry
+  readonly #bufferSlices: number
+  readonly #isSequential: boolean
+  readonly #decoder: SymbolDecoder
+  readonly #placeCount: number
+  readonly #free: OpenSlice[] = []
+  #madeCount = 0
+  readonly #whole = new Map<number, OpenSlice>()
+  readonly #ready: number[] = []
+  /** Sequential: the slice whose turn it is. */
+  #nextInOrder = 0
+  #latest: OpenSlice | undefined
+  #begunCount = 0
+  #listensFrom: number | undefined
+  #lossCountedBelow = 0
+  #typicalSourceCount = 1
+  #lastDataUs = 0
+  #starvedSlice: number | undefined
+  #starvedCount = 0
+  #hasChanged = false
+
+  constructor(
+    geometry: Geometry,
+    options: { readonly bufferSlices: number; readonly isSequential: boolean; readonly decoder: SymbolDecoder },
+  ) {
+    this.#geometry = geometry
+    this.#bufferSlices = options.bufferSlices
+    this.#isSequential = options.isSequential
+    this.#decoder = options.decoder
+    this.#placeCount = sourceSymbolCount(maxFrameBytes(geometry.sliceBytes), geometry.symbolBytes)
+  }
+
+  /** Slices known to have begun: all those below the highest that was heard or told of. */
+  get begunCount(): number {
+    return this.#begunCount
+  }
+
+  /** Slices that may be asked for and taken in now: below this, whatever has begun. */
+  get acceptsBelow(): number {
+    return this.#isSequential ? this.settled.low + this.#bufferSlices : Infinity
+  }
+
+  /** Source symbols of the slice begun last: what a slice not heard probably has. */
+  get typicalSourceCount(): number {
+    return this.#typicalSourceCount
+  }
+
+  /** When the last data packet came, or a new slice was told of. */
+  get lastDataUs(): number {
+    return this.#lastDataUs
+  }
+
+  get freeCount(): number {
+    return this.#bufferSlices - this.open.size - this.#whole.size
+  }
+
+  get queuePercent(): number {
+    return Math.round((100 * (this.open.size + this.#whole.size)) / this.#bufferSlices)
+  }
+
+  /** True when slices have been dropped for want of a buffer since {@link countMissing}. */
+  get isStarved(): boolean {
+    return this.#starvedCount > 0
+  }
+
+  /** True when the slice is open, whole or settled. */
+  has(slice: number): boolean {
+    return this.open.has(slice) || this.#whole.has(slice) || this.settled.has(slice)
+  }
+
+  /** True when every slice below `sliceCount` is whole or settled: nothing more is needed from the network. */
+  hasAll(sliceCount: number): boolean {
+    return this.settled.count + this.#whole.size >= sliceCount
+  }
+
+  /** First slice in [from, below) of which nothing is held; undefined when there is none. */
+  nextMissing(from: number, below: number): number | undefined {
+    for (let slice = this.settled.nextUnsettled(from); slice < below; slice = this.settled.nextUnsettled(slice + 1)) {
+      if (!this.open.has(slice) && !this.#whole.has(slice)) return slice
+    }
+    return undefined
+  }
+
+  /** End of the range of slices from `first` on, none of which is held, at most `below`. */
+  missingEnd(first: number, below: number): number {
+    let end = this.settled.nextSettled(first, below)
+    for (const held of this.open.keys()) if (held >= first && held < end) end = held
+    for (const held of this.#whole.keys()) if (held >= first && held < end) end = held
+    return end
+  }
+
+  /** True once after each change that can make a slice due for a NACK sooner than was to be seen before. */
+  takeChange(): boolean {
+    const hasChanged = this.#hasChanged
+    this.#hasChanged = false
+    return hasChanged
+  }
+
+  /** Notes that `begunCount` slices have begun. */
+  noteBegun(nowUs: number, begunCount: number): void {
+    this.#listensFrom ??= begunCount
+    if (begunCount <= this.#begunCount) return
+    this.#begunCount = begunCount
+    this.#lastDataUs = nowUs
+    this.#hasChanged = true
+  }
+
+  /** Takes a symbol, which lies in `bytes` at `symbolAt` (copied). The other values have passed `dataFaultAt`. */
+  accept(
+    nowUs: number,
+    slice: number,
+    frameBytes: number,
+    symbolIndex: number,
+    bytes: Uint8Array,
+    symbolAt: number,
+  ): void {
+    let open = this.#latest?.slice === slice ? this.#latest : this.open.get(slice)
+    if (open === undefined) {
+      if (this.settled.has(slice) || this.#whole.has(slice)) {
+        this.duplicatePackets++
+        return
+      }
+      if (slice >= this.#begunCount) this.noteBegun(nowUs, slice + 1)
+      open = this.#begin(slice, frameBytes)
+      if (open === undefined) return
+    } else if (open.frameBytes !== frameBytes) {
+      this.malformedPackets++
+      if (!open.noteConflict()) return
+      open.begin(slice, frameBytes)
+    }
+    this.#latest = open
+    this.#lastDataUs = nowUs
+    open.lastHeardUs = nowUs
+    open.askedInVain = 0
+    open.isDeferred = false
+    if (!open.add(symbolIndex, bytes, symbolAt)) this.duplicatePackets++
+    else if (open.isWhole) this.#complete(open)
+  }
+
+  /** The next frame for the driver; it owes `settle` or `reject` for it. */
+  takeWhole(): WholeFrame | undefined {
+    const slice = this.#ready.shift()
+    return slice === undefined ? undefined : { slice, frame: this.#whole.get(slice)!.frame }
+  }
+
+  /** @throws RangeError when the slice is not with the driver */
+  settle(slice: number): void {
+    this.#release(slice)
+    this.settled.add(slice)
+  }
+
+  /** @throws RangeError when the slice is not with the driver */
+  reject(slice: number): void {
+    this.#release(slice)
+  }
+
+  /** Counts the losses of an open slice that is about to be asked for: once a slice. */
+  countLosses(open: OpenSlice): void {
+    if (open.isCounted) return
+    open.isCounted = true
+    if (open.slice >= (this.#listensFrom ?? 0)) this.lostPackets += open.sourceCount - open.sourcesHeld
+  }
+
+  /** Counts the losses of slices below `below` that are about to be asked for and of which nothing came: once a slice. */
+  countMissing(below: number): void {
+    let missing = 0
+    let first = this.nextMissing(Math.max(this.#lossCountedBelow, this.#listensFrom ?? 0), below)
+    while (first !== undefined) {
+      const end = this.missingEnd(first, below)
+      missing += end - first
+      first = this.nextMissing(end, below)
+    }
+    this.lostPackets += Math.max(0, missing - this.#starvedCount) * this.#typicalSourceCount
+    this.#lossCountedBelow = Math.max(this.#lossCountedBelow, below)
+    this.#starvedCount = 0
+  }
+
+  /** The sender begins again: what is open is forgotten, what is whole or settled stays. */
+  restart(): void {
+    for (const open of this.open.values()) this.#free.push(open)
+    this.open.clear()
+    this.#latest = undefined
+    this.#begunCount = this.#lossCountedBelow = this.#starvedCount = 0
+    this.#listensFrom = undefined
+  }
+
+  #begin(slice: number, frameBytes: number): OpenSlice | undefined {
+    const open = slice < this.acceptsBelow ? (this.#takeFree() ?? this.#evictFor(slice)) : undefined
+    if (open === undefined) {
+      this.droppedForBuffers++
+      if (this.#starvedSlice !== slice) this.#starvedCount++
+      this.#starvedSlice = slice
+      return undefined
+    }
+    open.begin(slice, frameBytes)
+    this.open.set(slice, open)
+    this.#typicalSourceCount = open.sourceCount
+    this.#hasChanged = true
+    return open
+  }
+
+  #takeFree(): OpenSlice | undefined {
+    const open = this.#free.pop()
+    if (open !== undefined || this.#madeCount === this.#bufferSlices) return open
+    this.#madeCount++
+    return new OpenSlice(this.#placeCount, this.#geometry.symbolBytes)
+  }
+
+  /**
+   * Gives up the emptiest of the open slices that the sender will mend only after the main pass; when there is none, of those that
+   * come after this one and are less than half full. So the pool neither fills up with what cannot be finished soon, nor do newer
+   * slices stop older ones.
+   */
+  #evictFor(slice: number): OpenSlice | undefined {
+    let emptiest: OpenSlice | undefined
+    for (const open of this.open.values()) {
+      const mayGo = open.isDeferred || (open.slice > slice && open.heldCount * 2 < open.sourceCount)
+      if (!mayGo || (emptiest !== undefined && rank(open) >= rank(emptiest))) continue
+      emptiest = open
+    }
+    if (emptiest === undefined) return undefined
+    this.countLosses(emptiest)
+    this.droppedForBuffers += emptiest.heldCount
+    this.open.delete(emptiest.slice)
+    return emptiest
+  }
+
+  #complete(open: OpenSlice): void {
+    this.countLosses(open)
+    this.parityUsed += open.rebuild(this.#decoder)
+    this.open.delete(open.slice)
+    this.#latest = undefined
+    this.#whole.set(open.slice, open)
+    if (!this.#isSequential || open.slice < this.#nextInOrder) {
+      this.#ready.push(open.slice)
+      return
+    }
+    for (; this.#whole.has(this.#nextInOrder); this.#nextInOrder++) this.#ready.push(this.#nextInOrder)
+  }
+
+  #release(slice: number): void {
+    const open = this.#whole.get(slice)
+    if (open === undefined || this.#ready.includes(slice)) throw new RangeError(`slice ${slice} is not with the driver`)
+    this.#whole.delete(slice)
+    this.#free.push(open)
+    this.#hasChanged = true
+  }
+}
+
+/** Order of eviction: deferred slices first, then the emptiest. */
+const rank = (open: OpenSlice): number => (open.isDeferred ? 0 : 256) + open.heldCount
