@@ -1,10 +1,12 @@
 import {
+  areDataFieldsValid,
   DATA_HEADER_BYTES,
-  dataFaultAt,
   frameBytesAt,
   hasSession,
   imageTag,
   imageTagAt,
+  MAX_SLICE_COUNT,
+  maxFrameBytes,
   sliceIndexAt,
   symbolIndexAt,
   type Announce,
@@ -34,11 +36,14 @@ export class ReceiverSession {
   /** Nothing more will come from the sender, and nothing more is needed from it. */
   isSenderGone = false
   readonly #tag: number
+  readonly #maxFrameBytes: number
   #id: Id64
   #announce: Announce
   #announcedUs: Micros
   #sender: PeerAddress
   #end: End | undefined
+  /** No slice has this index or a higher one. */
+  #sliceLimit = MAX_SLICE_COUNT
 
   constructor(
     nowUs: Micros,
@@ -52,6 +57,7 @@ export class ReceiverSession {
     this.assembly = new SliceAssembly(geometry, options)
     this.nacks = new NackScheduler(this.assembly, options.random)
     this.heardUs = this.#announcedUs = nowUs
+    this.#maxFrameBytes = maxFrameBytes(geometry.sliceBytes)
     this.#tag = imageTag(announce.imageId)
     this.#id = id
     this.#sender = sender
@@ -102,15 +108,21 @@ export class ReceiverSession {
   /** Takes a data packet that the session owns. */
   handleData(nowUs: Micros, bytes: Uint8Array, at: number, length: number): void {
     const slice = sliceIndexAt(bytes, at)
-    if (dataFaultAt(bytes, at, length, this.geometry) !== undefined || slice >= (this.#end?.sliceCount ?? Infinity)) {
+    const frameBytes = frameBytesAt(bytes, at)
+    const symbolIndex = symbolIndexAt(bytes, at)
+    if (
+      length !== this.geometry.packetBytes ||
+      slice >= this.#sliceLimit ||
+      frameBytes > this.#maxFrameBytes ||
+      !areDataFieldsValid(frameBytes, symbolIndex, this.geometry.symbolBytes)
+    ) {
       this.malformedPackets++
       return
     }
     this.heardUs = nowUs
     this.packets++
     this.bytes += length
-    const symbolAt = at + DATA_HEADER_BYTES
-    this.assembly.accept(nowUs, slice, frameBytesAt(bytes, at), symbolIndexAt(bytes, at), bytes, symbolAt)
+    this.assembly.accept(nowUs, slice, frameBytes, symbolIndex, bytes, at + DATA_HEADER_BYTES)
   }
 
   handleAnnounce(nowUs: Micros, from: PeerAddress, announce: Announce): void {
@@ -122,13 +134,14 @@ export class ReceiverSession {
     this.#announcedUs = nowUs
     this.#sender = from
     this.nacks.handleAnnounce(nowUs, announce)
-    this.assembly.noteBegun(nowUs, Math.min(announce.begunCount, this.#end?.sliceCount ?? Infinity))
+    this.assembly.noteBegun(nowUs, Math.min(announce.begunCount, this.#sliceLimit))
   }
 
   /** The first one counts. */
   handleEnd(nowUs: Micros, end: End): void {
     this.#end ??= end
-    this.assembly.noteBegun(nowUs, this.#end.sliceCount)
+    this.#sliceLimit = this.#end.sliceCount
+    this.assembly.noteBegun(nowUs, this.#sliceLimit)
     this.nacks.handleEnd(nowUs)
   }
 
@@ -136,6 +149,7 @@ export class ReceiverSession {
   adopt(nowUs: Micros, id: Id64, from: PeerAddress, announce: Announce): void {
     this.#id = id
     this.#end = undefined
+    this.#sliceLimit = MAX_SLICE_COUNT
     this.heardUs = nowUs
     this.isSenderGone = false
     this.assembly.restart()

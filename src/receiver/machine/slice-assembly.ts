@@ -132,7 +132,7 @@ export class SliceAssembly {
     this.#hasChanged = true
   }
 
-  /** Takes a symbol, which lies in `bytes` at `symbolAt` (copied). The other values have passed `dataFaultAt`. */
+  /** Takes a symbol, which lies in `bytes` at `symbolAt` (copied). The other values are within the session's limits. */
   accept(
     nowUs: number,
     slice: number,
