@@ -1,5 +1,4 @@
 import { seededRandom, type Random } from '../../src/random.ts'
-import type { EventQueue } from './event-queue.ts'
 import { Link, type LinkSpec } from './link.ts'
 
 /** The sender's place on the network. */
@@ -13,6 +12,11 @@ export interface Arrival {
   readonly to: number
   readonly from: number
   readonly bytes: Uint8Array
+}
+
+/** Where arrivals wait for their time. */
+export interface ArrivalQueue {
+  push(arrival: Arrival): void
 }
 
 /** Decides over one packet before the dice do: true loses it. `to` is a receiver's index, or {@link SENDER}. */
@@ -42,7 +46,7 @@ interface Path {
  * way to each receiver. Packets are shared between receivers, never copied for one.
  */
 export class Network {
-  readonly #queue: EventQueue<Arrival>
+  readonly #queue: ArrivalQueue
   readonly #random: Random
   readonly #uplink: Link
   readonly #filter: PacketFilter | undefined
@@ -66,7 +70,7 @@ export class Network {
     }
   }
 
-  constructor(spec: NetworkSpec, seed: number, queue: EventQueue<Arrival>) {
+  constructor(spec: NetworkSpec, seed: number, queue: ArrivalQueue) {
     this.#queue = queue
     this.#random = seededRandom(seed)
     this.#uplink = new Link(spec.uplink ?? {}, this.#ownRandom())

@@ -58,12 +58,12 @@ export class Pump {
    * @param deadline the machine's `pollTimeout`
    */
   run(nowUs: number, takeEvent: () => boolean, takePacket: () => boolean, deadline: () => number | undefined): void {
-    let rounds = 0
-    for (let isBusy = true; isBusy;) {
-      if (rounds++ > MAX_ROUNDS) throw new Error(`livelock at ${nowUs} us: a machine never stops sending`)
-      isBusy = false
-      while (takeEvent()) isBusy = true
-      if (takePacket()) isBusy = true
+    for (let rounds = 0, isBusy = true; isBusy; rounds++) {
+      if (rounds > MAX_ROUNDS) throw new Error(`livelock at ${nowUs} us: a machine never stops sending`)
+      while (takeEvent());
+      isBusy = takePacket()
+      // A poll that sends nothing may still bring events.
+      isBusy = takeEvent() || isBusy
     }
     if (!this.#party.isRunning) return
     const nextUs = deadline()

@@ -10,6 +10,9 @@ import {
 /** Most control packets that wait to be sent; more are dropped, since every one of them is repeated on need. */
 const MAX_QUEUED_PACKETS = 64
 
+/** A last word is said three times, this far apart, microseconds: longer than most bursts of loss. Ours. */
+const LAST_WORDS = { times: 3, gapUs: 10_000 } as const
+
 /** Time between two End messages, microseconds: twice as often as Announce, since receivers wait for it. */
 const END_INTERVAL_US = ANNOUNCE_INTERVAL_US / 2
 
@@ -56,12 +59,17 @@ export class Outbox {
     }
   }
 
-  /** Queues `message`, said `times` times, `gapUs` apart. */
-  say(nowUs: number, message: ControlMessage, times: number, gapUs: number): void {
+  /** Queues `message`, unless too many wait already. */
+  say(nowUs: number, message: ControlMessage): void {
+    if (this.#queue.length >= MAX_QUEUED_PACKETS) return
+    this.#queue.push({ bytes: encodeControl(message, this.#session, this.#tag), atUs: nowUs })
+  }
+
+  /** Queues the message that is the last of the session, said three times, so that one of them arrives. */
+  sayLast(nowUs: number, message: ControlMessage): void {
     const bytes = encodeControl(message, this.#session, this.#tag)
-    for (let time = 0; time < times && this.#queue.length < MAX_QUEUED_PACKETS; time++) {
-      this.#queue.push({ bytes, atUs: nowUs + time * gapUs })
-    }
+    for (let time = 0; time < LAST_WORDS.times; time++)
+      this.#queue.push({ bytes, atUs: nowUs + time * LAST_WORDS.gapUs })
   }
 
   /** Announces as soon as possible: something in it has changed that receivers wait for. */

@@ -43,9 +43,6 @@ import { StartPolicy } from './start-policy.ts'
 /** How often silent receivers are looked for, microseconds. */
 const CENSUS_INTERVAL_US = 100_000
 
-/** A last word is said three times, this far apart, microseconds. */
-const LAST_WORDS = { times: 3, gapUs: 10_000 } as const
-
 /** Groups of at most this many receivers get no parity unasked under `auto`: repair on request costs less there. Ours. */
 const PROACTIVE_FROM_COUNT = 9
 
@@ -246,12 +243,12 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
 
   /** Says the last word; when it is out, the session is over. */
   #close(nowUs: Micros, lastWord: ControlMessage): void {
-    this.#outbox.say(nowUs, lastWord, LAST_WORDS.times, LAST_WORDS.gapUs)
+    this.#outbox.sayLast(nowUs, lastWord)
     this.#phase = 'closing'
   }
 
   #handleMessage(nowUs: Micros, from: PeerAddress, message: ControlMessage): void {
-    if (!('receiver' in message) || message.receiver === undefined || message.kind === 'abort') {
+    if (!('receiver' in message) || message.kind === 'abort') {
       this.#counters.malformedPackets++
       return
     }
@@ -302,7 +299,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   }
 
   #refuse(nowUs: Micros, receiver: Id64, reason: AbortReason, text: string): void {
-    this.#outbox.say(nowUs, { kind: 'abort', receiver, reason, text }, 1, 0)
+    this.#outbox.say(nowUs, { kind: 'abort', receiver, reason, text })
   }
 
   #retire(id: Id64, state: 'done' | 'left' | 'dropped', reason: string): void {

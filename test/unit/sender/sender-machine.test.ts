@@ -1,0 +1,426 @@
+import { describe, expect, test } from 'vitest'
+import { encodeControl, encodeRefusal, imageTag, type Nack } from '../../../src/protocol/index.ts'
+import { HandDriven, receiver, SESSION, SYMBOLS } from './hand-driven.ts'
+
+const nack = (low: number, given: Partial<Nack>): Nack => ({
+  ...{ kind: 'nack', receiver: receiver(low), deficits: [], missing: [] },
+  ...given,
+})
+
+/** A session under way: receivers 1 to `count` have joined, and a second has passed. */
+function underway(
+  sliceCount: number,
+  count: number,
+  given: ConstructorParameters<typeof HandDriven>[1] = {},
+): HandDriven {
+  const driven = new HandDriven(sliceCount, given)
+  for (let low = 1; low <= count; low++) driven.join(low)
+  driven.until(1_000_000)
+  return driven
+}
+
+describe('start', () => {
+  test('waits for a receiver, then 50 ms for more', () => {
+    const driven = new HandDriven(2)
+    driven.until(3_000_000)
+    expect(driven.data).toEqual([])
+    expect(driven.said('announce').every(({ phase }) => phase === 'gathering')).toBe(true)
+    driven.join(1)
+    expect(driven.said('join-ack')).toEqual([{ kind: 'join-ack', receivers: [receiver(1)] }])
+    driven.until(3_049_999)
+    expect(driven.data).toEqual([])
+    driven.until(3_060_000)
+    expect(driven.data[0]).toMatchObject({ slice: 0, symbol: 0, atUs: 3_050_000 })
+    expect(driven.said('announce').at(-1)).toMatchObject({ phase: 'mending' })
+  })
+
+  test('begins at once on command', () => {
+    const driven = new HandDriven(2, { minReceivers: 5 })
+    driven.feed()
+    driven.machine.handleCommand(0, { kind: 'start' })
+    driven.drain()
+    expect(driven.data[0]).toMatchObject({ slice: 0, symbol: 0, atUs: 0 })
+  })
+
+  test('gives up when nobody comes in time, and says so three times', () => {
+    const driven = new HandDriven(2, { startTimeoutUs: 500_000 })
+    driven.until(600_000)
+    expect(driven.outcome).toBe('NO_RECEIVERS')
+    expect(driven.said('abort')).toHaveLength(3)
+    expect(driven.machine.pollTimeout()).toBeUndefined()
+  })
+
+  test('without receivers to wait for, sends and then says that nobody took part', () => {
+    const driven = new HandDriven(2, { minReceivers: 0 })
+    driven.until(1_000_000)
+    expect(driven.data).toHaveLength(2 * SYMBOLS)
+    expect(driven.outcome).toBe('NO_RECEIVERS')
+  })
+})
+
+describe('the first pass', () => {
+  test('sends every source symbol once, in order', () => {
+    const driven = underway(40, 1)
+    expect(driven.data.map(({ slice, symbol }) => slice * SYMBOLS + symbol)).toEqual(
+      Array.from({ length: 40 * SYMBOLS }, (_, index) => index),
+    )
+    expect(driven.data.every(({ slice, symbol, body }) => body === slice + symbol)).toBe(true)
+    expect(driven.machine.stats()).toMatchObject({
+      phase: 'mending',
+      sourceSymbols: 480,
+      slicesBegun: 40,
+      slicesTotal: 40,
+    })
+  })
+
+  test('adds the parity that the caller wants', () => {
+    const driven = underway(2, 1, { fec: 25 })
+    expect(driven.data.map(({ symbol }) => symbol)).toEqual([...Array(15).keys(), ...Array(15).keys()])
+    expect(driven.data[12]).toMatchObject({ symbol: 12, body: 12 })
+    expect(driven.machine.stats().proactiveSymbols).toBe(6)
+  })
+
+  test('adds parity by itself for many receivers that lose packets, and none for few', () => {
+    const run = (count: number): number => {
+      const driven = new HandDriven(200, { fec: 'auto', maxBitrate: 20_000_000 })
+      for (let low = 1; low <= count; low++) driven.join(low)
+      for (let time = 1; time <= 20; time++) {
+        driven.until(time * 50_000)
+        for (let low = 1; low <= count; low++) driven.report(low, { receivedPackets: 90, lostPackets: 10 })
+      }
+      return driven.machine.stats().proactiveSymbols
+    }
+    expect(run(8)).toBe(0)
+    expect(run(9)).toBeGreaterThan(100)
+  })
+
+  test('keeps to the rate', () => {
+    const driven = new HandDriven(200, { maxBitrate: 10_000_000 })
+    driven.join(1)
+    driven.until(1_050_000)
+    const { wireBytes } = driven.machine.stats()
+    expect(wireBytes * 8).toBeLessThan(10_000_000 * 1.01 + 40_000)
+    expect(wireBytes * 8).toBeGreaterThan(10_000_000 * 0.99)
+  })
+
+  test('follows a change of the cap at once', () => {
+    const driven = new HandDriven(400, { maxBitrate: 10_000_000 })
+    driven.join(1)
+    driven.until(1_000_000)
+    const before = driven.machine.stats().wireBytes
+    driven.machine.handleCommand(driven.nowUs, { kind: 'max-bitrate', bitsPerSec: 1_000_000 })
+    driven.until(2_000_000)
+    expect((driven.machine.stats().wireBytes - before) * 8).toBeLessThan(1_000_000 * 1.05 + 40_000)
+  })
+
+  test('ends the pass of an empty image at once', () => {
+    const driven = underway(0, 1)
+    expect(driven.data).toEqual([])
+    expect(driven.said('end')[0]).toMatchObject({ sliceCount: 0, isClosing: false })
+    driven.done(1)
+    driven.until(1_200_000)
+    expect(driven.outcome).toBe('success')
+  })
+
+  test('throws for a frame that was not asked for', () => {
+    const driven = new HandDriven(4)
+    const give = (slice: number) =>
+      driven.machine.handleCommand(0, { kind: 'frame', slice, frame: new Uint8Array(100) })
+    expect(() => give(1)).toThrow(RangeError)
+    for (let slice = 0; slice < driven.wanted.length; slice++) give(slice)
+    expect(() => give(driven.wanted.length)).toThrow(RangeError)
+  })
+})
+
+describe('repair', () => {
+  test('mends what is asked for with parity, after the aggregation time, and echoes at once', () => {
+    const driven = underway(4, 1)
+    driven.data.length = 0
+    driven.hear(nack(1, { deficits: [{ slice: 2, deficit: 2, heard: 12 }] }))
+    expect(driven.said('repair-echo')).toEqual([
+      { kind: 'repair-echo', pending: [{ slice: 2, symbolCount: 2 }], deferred: [] },
+    ])
+    driven.until(driven.nowUs + 100_000)
+    expect(driven.data.map(({ slice, symbol }) => [slice, symbol])).toEqual([
+      [2, 12],
+      [2, 13],
+    ])
+    // A single receiver has no backoff: half a round trip of 5 ms is waited for.
+    expect(driven.data[0]!.atUs).toBe(1_002_500)
+    expect(driven.machine.stats()).toMatchObject({ nacks: 1, paritySymbols: 2, resentSymbols: 0 })
+  })
+
+  test('owes nothing of a slice that is still being sent', () => {
+    const driven = new HandDriven(40, { maxBitrate: 1_000_000 })
+    driven.join(1)
+    driven.until(100_000)
+    const { slice } = driven.data.at(-1)!
+    driven.hear(nack(1, { deficits: [{ slice, deficit: 2, heard: 5 }], missing: [{ first: slice + 1, count: 9 }] }))
+    expect(driven.said('repair-echo')).toEqual([])
+    expect(driven.machine.stats().slicesDeferred).toBe(0)
+  })
+
+  test('defers what has left memory, and reads it again after the pass', () => {
+    const driven = new HandDriven(100, { maxBitrate: 10_000_000 })
+    driven.join(1)
+    driven.until(600_000)
+    driven.hear(nack(1, { deficits: [{ slice: 3, deficit: 2, heard: 12 }], missing: [{ first: 0, count: 2 }] }))
+    expect(driven.said('repair-echo')).toEqual([
+      {
+        kind: 'repair-echo',
+        pending: [],
+        deferred: [
+          { first: 3, count: 1 },
+          { first: 0, count: 2 },
+        ],
+      },
+    ])
+    expect(driven.machine.stats().slicesDeferred).toBe(3)
+    driven.data.length = 0
+    driven.until(5_000_000)
+    const late = driven.data.filter(({ slice }) => slice <= 3).map(({ slice, symbol }) => slice * 100 + symbol)
+    const whole = [...Array(SYMBOLS).keys()]
+    expect(late).toEqual([...whole, ...whole.map((symbol) => 100 + symbol), 312, 313])
+    expect(driven.events.filter((event) => event.kind === 'again').map(({ slice }) => slice)).toEqual([0, 1, 3])
+  })
+
+  test('takes overlapping ranges for one', () => {
+    const driven = new HandDriven(100, { maxBitrate: 10_000_000 })
+    driven.join(1)
+    driven.until(600_000)
+    const missing = Array.from({ length: 20 }, () => ({ first: 0, count: 10 }))
+    driven.hear(nack(1, { missing }))
+    expect(driven.machine.stats().slicesDeferred).toBe(10)
+  })
+
+  test('keeps repairs within the rate', () => {
+    const driven = underway(16, 1, { maxBitrate: 10_000_000 })
+    const before = driven.machine.stats().wireBytes
+    driven.hear(nack(1, { missing: [{ first: 0, count: 16 }] }))
+    driven.until(driven.nowUs + 100_000)
+    expect((driven.machine.stats().wireBytes - before) * 8).toBeLessThan(1_000_000 * 1.01 + 40_000)
+  })
+})
+
+describe('room for frames', () => {
+  test('holds at most the window in memory', () => {
+    const driven = underway(100, 1)
+    expect(driven.released).toHaveLength(100 - 16)
+  })
+
+  test('with defer, waits for nobody', () => {
+    const driven = underway(100, 2)
+    driven.until(1_500_000)
+    expect(driven.data.at(-1)).toMatchObject({ slice: 99 })
+  })
+
+  test.each([
+    ['wait', { onSlow: 'wait' }],
+    ['a pipe', { canReread: false }],
+  ] as const)('with %s, holds what a live receiver has not settled', (_, options) => {
+    const driven = underway(100, 2, options)
+    const last = () => driven.data.at(-1)!.slice
+    expect(last()).toBe(15)
+    driven.report(1, { settledBelow: 15 })
+    expect(last()).toBe(15)
+    driven.report(2, { settledBelow: 4 })
+    driven.until(2_000_000)
+    expect(last()).toBe(19)
+    driven.hear({ kind: 'leave', receiver: receiver(2), name: 'host-2', reason: 'bored' })
+    driven.until(3_000_000)
+    expect(last()).toBe(30)
+  })
+
+  test('with wait, does not wait for a late receiver that lacks what is gone', () => {
+    const driven = underway(100, 1, { onSlow: 'wait' })
+    driven.report(1, { settledBelow: 10 })
+    driven.join(2)
+    driven.report(1, { settledBelow: 40 })
+    driven.until(2_000_000)
+    expect(driven.data.at(-1)).toMatchObject({ slice: 41 })
+  })
+
+  test('with drop, drops who struggles and holds the others up for 2 s', () => {
+    const driven = underway(100, 2, { onSlow: 'drop' })
+    for (let time = 1; time < 30; time++) {
+      driven.until(1_000_000 + time * 100_000)
+      driven.report(1, { settledBelow: 16 })
+      if (driven.outcome === undefined && driven.said('abort').length === 0) {
+        driven.report(2, { settledBelow: 0, queuePercent: 100 })
+      }
+    }
+    expect(driven.said('abort')).toMatchObject([{ receiver: receiver(2), reason: 'too-slow' }])
+    expect(driven.machine.receivers()).toMatchObject([{ state: 'live' }, { state: 'dropped' }])
+    expect(driven.data.at(-1)!.slice).toBeGreaterThan(16)
+  })
+
+  test('with drop, spares who does not struggle', () => {
+    const driven = underway(100, 2, { onSlow: 'drop' })
+    for (let time = 1; time < 30; time++) {
+      driven.until(1_000_000 + time * 100_000)
+      driven.report(1, { settledBelow: 16 })
+      driven.report(2, { settledBelow: 0 })
+    }
+    expect(driven.said('abort')).toEqual([])
+  })
+
+  test('tells a late receiver that a pipe cannot be read again, and only that one', () => {
+    const driven = underway(100, 1, { canReread: false })
+    driven.report(1, { settledBelow: 10 })
+    driven.join(2)
+    driven.hear(nack(2, { missing: [{ first: 0, count: 12 }] }))
+    expect(driven.said('abort')).toMatchObject([{ receiver: receiver(2), reason: 'data-gone' }])
+    expect(driven.machine.receivers()).toMatchObject([{ state: 'live' }, { state: 'dropped' }])
+    expect(driven.events.some((event) => event.kind === 'again')).toBe(false)
+    expect(driven.machine.stats().slicesDeferred).toBe(0)
+  })
+})
+
+describe('a slow receiver with defer', () => {
+  /** Two receivers, of which the second gets a tenth of what is sent. */
+  function withSlowOne(): HandDriven {
+    const driven = new HandDriven(2000, { maxBitrate: 100_000_000 })
+    driven.join(1, 2)
+    for (let time = 1; time <= 10; time++) {
+      driven.until(time * 100_000)
+      driven.report(1, { receivedPackets: 800 })
+      driven.report(2, time < 5 ? { receivedPackets: 800 } : { receivedPackets: 80, lostPackets: 720 })
+    }
+    return driven
+  }
+
+  test('does not lower the rate', () => {
+    expect(withSlowOne().machine.stats().rateBitsPerSec).toBeGreaterThan(80_000_000)
+  })
+
+  test('is repaired after the main pass, and is told so', () => {
+    const driven = withSlowOne()
+    const { slice } = driven.data.at(-1)!
+    driven.hear(nack(2, { deficits: [{ slice: slice - 2, deficit: 5, heard: 12 }] }))
+    expect(driven.said('repair-echo').at(-1)).toMatchObject({ pending: [], deferred: [{ first: slice - 2, count: 1 }] })
+    driven.hear(nack(1, { deficits: [{ slice: slice - 2, deficit: 1, heard: 12 }] }))
+    expect(driven.said('repair-echo').at(-1)).toMatchObject({ pending: [{ slice: slice - 2, symbolCount: 1 }] })
+  })
+
+  test('is heard again when the pass is over', () => {
+    const driven = withSlowOne()
+    driven.until(4_000_000)
+    expect(driven.machine.stats().phase).toBe('mending')
+    driven.hear(nack(2, { deficits: [{ slice: 1999, deficit: 5, heard: 12 }] }))
+    expect(driven.said('repair-echo').at(-1)).toMatchObject({ pending: [{ slice: 1999, symbolCount: 5 }] })
+  })
+
+  test('lowers the rate when all are as slow', () => {
+    const driven = new HandDriven(2000, { maxBitrate: 100_000_000 })
+    driven.join(1, 2)
+    for (let time = 1; time <= 10; time++) {
+      driven.until(time * 100_000)
+      for (const low of [1, 2]) {
+        driven.report(low, time < 5 ? { receivedPackets: 800 } : { receivedPackets: 80, lostPackets: 720 })
+      }
+    }
+    expect(driven.machine.stats().rateBitsPerSec).toBeLessThan(30_000_000)
+  })
+})
+
+describe('the end', () => {
+  test('comes when all are done: three closing words, then nothing', () => {
+    const driven = underway(4, 2)
+    driven.done(1)
+    expect(driven.said('done-ack')).toEqual([{ kind: 'done-ack', receivers: [receiver(1)] }])
+    driven.until(1_500_000)
+    expect(driven.outcome).toBeUndefined()
+    driven.done(2)
+    driven.until(1_600_000)
+    expect(driven.outcome).toBe('success')
+    expect(driven.said('end').filter(({ isClosing }) => isClosing)).toHaveLength(3)
+    expect(driven.machine.pollTimeout()).toBeUndefined()
+    const { length } = driven.control
+    driven.join(3)
+    driven.machine.handleTimeout(2_000_000)
+    driven.drain()
+    expect(driven.control).toHaveLength(length)
+  })
+
+  test('names who fell silent', () => {
+    const driven = underway(4, 2)
+    for (let time = 1; time <= 80; time++) {
+      driven.until(1_000_000 + time * 100_000)
+      driven.report(1, { settledBelow: 4 })
+    }
+    expect(driven.machine.receivers()).toMatchObject([
+      { state: 'live' },
+      { state: 'dropped', reason: 'silent for 5 s' },
+    ])
+    driven.done(1)
+    driven.until(9_200_000)
+    expect(driven.events.at(-1)).toEqual({
+      kind: 'finished',
+      failed: { code: 'RECEIVERS_FAILED', text: '1 of 2 receivers: host-2 (silent for 5 s)' },
+    })
+  })
+
+  test('comes early when nobody is left', () => {
+    const driven = new HandDriven(1000, { maxBitrate: 1_000_000 })
+    driven.join(1)
+    driven.until(200_000)
+    driven.hear({ kind: 'leave', receiver: receiver(1), name: 'host-1', reason: 'disk full' })
+    driven.until(300_000)
+    expect(driven.outcome).toBe('RECEIVERS_FAILED')
+    expect(driven.said('abort')).toHaveLength(3)
+  })
+
+  test('comes on command, said three times, even with a text that no message can carry', () => {
+    const driven = new HandDriven(1000, { maxBitrate: 1_000_000 })
+    driven.join(1)
+    driven.until(200_000)
+    driven.machine.handleCommand(driven.nowUs, { kind: 'abort', reason: 'interrupted', text: 'x\n'.repeat(500) })
+    driven.until(300_000)
+    expect(driven.outcome).toBe('INTERRUPTED')
+    expect(driven.said('abort')).toHaveLength(3)
+  })
+
+  test('takes nobody in while it says its last words', () => {
+    const driven = underway(4, 1)
+    driven.done(1)
+    driven.join(2)
+    driven.done(1)
+    driven.until(1_500_000)
+    expect(driven.machine.receivers()).toHaveLength(1)
+    expect(driven.said('done-ack')).toHaveLength(2)
+    expect(driven.outcome).toBe('success')
+  })
+
+  test('answers a dropped receiver that speaks again', () => {
+    const driven = underway(4, 2)
+    for (let time = 1; time <= 80; time++) {
+      driven.until(1_000_000 + time * 100_000)
+      driven.report(1, {})
+    }
+    const before = driven.said('abort').length
+    driven.report(2, {})
+    expect(driven.said('abort')).toHaveLength(before + 1)
+    expect(driven.said('abort').at(-1)).toMatchObject({ receiver: receiver(2), text: 'silent for 5 s' })
+  })
+})
+
+describe('foreign bytes', () => {
+  test('are counted and change nothing', () => {
+    const driven = new HandDriven(4)
+    driven.hearBytes(new Uint8Array(5))
+    driven.hearBytes(new Uint8Array(500).fill(7))
+    const join = encodeControl({ kind: 'join', receiver: receiver(1), name: 'a' }, SESSION, imageTag('image'))
+    driven.hearBytes(join.subarray(0, join.length - 3))
+    driven.hearBytes(encodeControl({ kind: 'join', receiver: receiver(1), name: 'a' }, { high: 7, low: 7 }, 0))
+    driven.hear({ kind: 'join-ack', receivers: [receiver(1)] })
+    driven.hear({ kind: 'abort', receiver: receiver(1), reason: 'too-slow', text: '' })
+    expect(driven.machine.stats()).toMatchObject({ malformedPackets: 5, foreignPackets: 1 })
+    expect(driven.machine.receivers()).toEqual([])
+  })
+
+  test('tell of a receiver with another version', () => {
+    const driven = new HandDriven(4)
+    driven.hearBytes(encodeRefusal(SESSION), '10.0.0.7')
+    expect(driven.events.at(-1)).toEqual({ kind: 'refused', address: '10.0.0.7', oldest: 1, newest: 1 })
+  })
+})
