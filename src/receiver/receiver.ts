@@ -156,7 +156,7 @@ class Transfer implements ReceiveHandle {
     const { imageId, imageName, imageBytes } = announce
     this.#log(`session ${formatId(session)} of ${sender.address}, image ${imageId} (${imageName})`)
     await sink.open({ name: imageName, imageId, sizeBytes: imageBytes })
-    this.#consumer = new FrameConsumer({ sink, geometry })
+    this.#consumer = new FrameConsumer({ sink, geometry, ...(imageBytes === undefined ? {} : { imageBytes }) })
     this.#sessionUs = monotonicUs()
     this.#phase = 'receiving'
     this.#command({ kind: 'opened' })
