@@ -80,7 +80,7 @@ function whole(label: string, value: number, min = 0, max: number = Number.MAX_S
 
 function text(label: string, value: string): string | undefined {
   if (isWireText(value)) return undefined
-  return `${label} must be at most ${LIMITS.textBytes} bytes of UTF-8 without control characters, got ${JSON.stringify(value)}`
+  return `${label} must be one line of at most ${LIMITS.textBytes} bytes of UTF-8, got ${JSON.stringify(value)}`
 }
 
 function each<Item>(

@@ -1,5 +1,4 @@
 export * from './control.ts'
-export * from './data-fault.ts'
 export * from './describe.ts'
 export * from './frame.ts'
 export * from './geometry.ts'

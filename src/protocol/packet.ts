@@ -1,5 +1,6 @@
+import { frameHeadBytes } from './frame.ts'
 import type { Id64 } from './ids.ts'
-import { OLDEST_VERSION, PROTOCOL_VERSION } from './params.ts'
+import { MAX_SOURCE_SYMBOL_COUNT, MAX_SYMBOL_COUNT, OLDEST_VERSION, PROTOCOL_VERSION } from './params.ts'
 
 /**
  * Every packet begins with this prefix (all integers big-endian):
@@ -95,6 +96,15 @@ export const symbolIndexAt = (bytes: Uint8Array, at: number): number => bytes[at
 /** Source symbols of a frame: the frame cut into pieces of `symbolBytes`, the last one padded with zeros. */
 export const sourceSymbolCount = (frameBytes: number, symbolBytes: number): number =>
   Math.ceil(frameBytes / symbolBytes)
+
+/**
+ * True when a data packet can have that frame length and symbol index: a frame of a head at least and of at most 223 source
+ * symbols, an index of at most 254. Whether the slice and the length are the session's is for the caller to check.
+ */
+export const areDataFieldsValid = (frameBytes: number, symbolIndex: number, symbolBytes: number): boolean =>
+  frameBytes >= frameHeadBytes(1) &&
+  sourceSymbolCount(frameBytes, symbolBytes) <= MAX_SOURCE_SYMBOL_COUNT &&
+  symbolIndex < MAX_SYMBOL_COUNT
 
 /** A refusal: "I speak only versions `oldest` to `newest`". Sent by a receiver to a sender whose version it does not speak. */
 export function encodeRefusal(session: Id64): Uint8Array {

@@ -92,6 +92,10 @@ describe('control messages', () => {
     }
   })
 
+  it.each(['\ufeffnode', '日本', '😀', 'a\u0301'])('carry the name %j unchanged', (name) => {
+    expect(decode(encode({ ...JOIN, name }))).toEqual({ ...JOIN, name })
+  })
+
   it('stand behind the prefix of a control packet', () => {
     const packet = encode(REPORT)
     expect(packetTypeAt(packet, 0, packet.length)).toBe(PacketType.control)

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import {
+  areDataFieldsValid,
   DATA_HEADER_BYTES,
   encodeDataFieldsInto,
   encodePrefixInto,
@@ -127,4 +128,16 @@ it.each([
   [262_144 + 64, 1448, 182],
 ])('cuts a frame of %i bytes into symbols of %i: %i', (frameBytes, symbolBytes, count) => {
   expect(sourceSymbolCount(frameBytes, symbolBytes)).toBe(count)
+})
+
+it.each([
+  [64, 0, true],
+  [223 * 1448, 254, true],
+  [63, 0, false],
+  [0, 0, false],
+  [223 * 1448 + 1, 0, false],
+  [0xff_ffff, 0, false],
+  [64, 255, false],
+])('judges a frame of %i bytes and the symbol index %i: %j', (frameBytes, symbolIndex, isValid) => {
+  expect(areDataFieldsValid(frameBytes, symbolIndex, 1448)).toBe(isValid)
 })
