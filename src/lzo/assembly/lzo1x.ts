@@ -133,7 +133,6 @@ function matchEnd(ip: usize, mp: usize, end: usize): usize {
 
 /** Compresses `length` bytes. Returns the compressed length, or 0 when that is more than `limit` <= MAX_BLOCK_BYTES. */
 export function compress(length: u32, limit: u32): u32 {
-  if (limit < 3) return 0
   const end = INPUT + length
   // The farthest that the stream may reach, as the end mark of 3 bytes follows.
   const last = OUTPUT + limit - 3
@@ -151,18 +150,18 @@ export function compress(length: u32, limit: u32): u32 {
       const position = (ip - INPUT) as u32
       const distance: u32 = (position - load<u16>(entry)) & 0xffff
       store<u16>(entry, position)
-      if (distance - 1 >= MAX_DISTANCE || distance > position || load<u32>(ip - distance) != <u32>sequence) {
+      // An entry is of an earlier position, so no distance reaches before INPUT; that of an empty entry leads there.
+      if (distance - 1 >= MAX_DISTANCE || load<u32>(ip - distance) != <u32>sequence) {
         ip += step >> STEP_SHIFT
         step++
         continue
       }
       const matched = matchEnd(ip + 4, ip + 4 - distance, end)
-      const floor = max(anchor + <usize>(op == OUTPUT), INPUT + distance)
+      const floor = max(anchor, INPUT + distance)
       while (ip > floor && load<u8>(ip - 1) == load<u8>(ip - 1 - distance)) ip--
       if (op + (ip - anchor) > last) return 0
       if (ip != anchor) op = putLiterals(op, anchor, ip - anchor)
       op = putMatch(op, (matched - ip) as u32, distance)
-      if (op > last) return 0
       if (matched < searchEnd) store<u16>(entryOf(load<u64>(matched - 2)), (matched - 2 - INPUT) as u32)
       ip = anchor = matched
       step = 1 << STEP_SHIFT

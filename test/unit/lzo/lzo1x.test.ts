@@ -64,6 +64,22 @@ describe('compressing', () => {
     },
   )
 
+  it('does not point back farther than the format can', () => {
+    for (const distance of [49_152, 49_153, 65_535, 65_536, 65_537, 98_303]) {
+      const far = noise(random, distance)
+      const plain = Uint8Array.from([...far, ...far, ...new Uint8Array(2000)])
+      expect(isEqual(decompress(compress(plain)!, plain.length), plain)).toBe(true)
+    }
+  })
+
+  it('round-trips runs of literals of every length, first and later', () => {
+    for (let count = 1; count <= 600; count += count < 300 ? 1 : 17) {
+      const zeros = new Uint8Array(50)
+      const plain = Uint8Array.from([...noise(random, count), ...zeros, ...noise(random, count), ...zeros])
+      expect(decompress(compress(plain)!, plain.length)).toEqual(plain)
+    }
+  })
+
   it('takes a whole block of zeros and one of noise', () => {
     const zeros = new Uint8Array(MAX_BLOCK_BYTES)
     expect(compress(zeros)!.length).toBeLessThan(MAX_BLOCK_BYTES / 250)
@@ -152,6 +168,7 @@ describe('decompressing', () => {
     ['input-overrun', 'a length of a match without an end', '12 61 20 00', 600],
     ['input-overrun', 'half a match', '12 61 40', 10],
     ['input-overrun', 'no literals after a match', '12 61 41 00', 10],
+    ['input-overrun', 'no literals after a match, nor room for them', '12 61 41 00', 4],
     ['output-overrun', 'one first literal too many', '15 61 62 63 64 11 00 00', 3],
     ['output-overrun', 'one literal too many', '01 61 62 63 64 11 00 00', 3],
     ['output-overrun', 'a match one byte too long', '15 61 62 63 64 4c 00 11 00 00', 6],

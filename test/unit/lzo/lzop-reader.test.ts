@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { LZOP_MAX_BLOCK_BYTES, type LzopFault, LzopReader } from '../../../src/lzo/index.ts'
+import { crc32 } from '../../../src/lzo/crc32.ts'
+import { Lzo1x, LZOP_MAX_BLOCK_BYTES, type LzopFault, LzopReader, LzopWriter } from '../../../src/lzo/index.ts'
 import { putWord } from '../../../src/lzo/lzop-format.ts'
+import { seededRandom } from '../../../src/random.ts'
 import { readAll } from './read-all.ts'
+import { noise } from './sample.ts'
 import { LZOP_VECTORS, plainOf, readLzopVector } from './vectors.ts'
 
 // Offsets in a file whose name is `mixed.bin`.
@@ -47,6 +50,28 @@ describe('files that lzop wrote', () => {
     expect(reader.poll()).toEqual({ kind: 'block', bytes: Uint8Array.from(plainOf(1000)) })
     expect(reader.poll()).toBeUndefined()
     expect(reader.finish()).toBeUndefined()
+  })
+
+  it('takes the longest block with all checksums, in parts', () => {
+    const codec = new Lzo1x()
+    const plain = noise(seededRandom(5), LZOP_MAX_BLOCK_BYTES)
+    const compressed = new Uint8Array(plain.length)
+    let compressedBytes: number | undefined
+    // As few zeros as make it worth compressing.
+    for (let zeros = 1000; compressedBytes === undefined; zeros++)
+      compressedBytes = codec.compressInto(plain.fill(0, 0, zeros), compressed)
+    expect(compressedBytes).toBeGreaterThan(LZOP_MAX_BLOCK_BYTES - 4)
+    const stream = compressed.subarray(0, compressedBytes)
+    const header = new LzopWriter().header()
+    header.set([0x03, 0, 0x03, 0x03], 17)
+    putWord(header, header.length - 4, codec.adler32(header.subarray(9, -4)))
+    const head = new Uint8Array(24)
+    const sums = [codec.adler32(plain), crc32(plain), codec.adler32(stream), crc32(stream)]
+    for (const [n, value] of [plain.length, compressedBytes, ...sums].entries()) putWord(head, n * 4, value)
+    const file = Buffer.concat([header, head, stream, new Uint8Array(4)])
+    const { blocks, end } = readAll([file.subarray(0, 100_000), file.subarray(100_000)])
+    expect(end).toBeUndefined()
+    expect(Buffer.compare(blocks[0]!, plain)).toBe(0)
   })
 
   it('reports an end before the end, wherever it is', () => {
