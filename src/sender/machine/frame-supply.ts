@@ -1,7 +1,7 @@
 import { MAX_SLICE_COUNT, type Micros } from '../../protocol/index.ts'
 import type { FrameWindow } from './frame-window.ts'
 import type { RepairPlanner } from './repair-planner.ts'
-import type { SenderEvent } from './sender-options.ts'
+import type { SenderEvent, SenderMachineOptions } from './sender-options.ts'
 import type { SliceTable } from './slice-table.ts'
 
 /** Slices read ahead of the one being sent. */
@@ -24,6 +24,7 @@ export interface SupplyState {
  */
 export class FrameSupply {
   readonly #limit: number
+  readonly #canReread: boolean
   readonly #readAhead: number
   readonly #table: SliceTable
   readonly #window: FrameWindow
@@ -33,16 +34,16 @@ export class FrameSupply {
   #nextCredits = 0
   readonly #again = new Set<number>()
 
-  /** @param windowSlices most frames in memory and on their way there */
   constructor(
-    windowSlices: number,
+    options: Pick<SenderMachineOptions, 'windowSlices' | 'canReread'>,
     table: SliceTable,
     window: FrameWindow,
     planner: RepairPlanner,
     emit: (event: SenderEvent) => void,
   ) {
-    this.#limit = windowSlices
-    this.#readAhead = Math.min(READ_AHEAD_SLICES, windowSlices >> 1)
+    this.#limit = options.windowSlices
+    this.#canReread = options.canReread
+    this.#readAhead = Math.min(READ_AHEAD_SLICES, options.windowSlices >> 1)
     this.#table = table
     this.#window = window
     this.#planner = planner
@@ -103,7 +104,7 @@ export class FrameSupply {
     const below = Math.min(passSlice, holdFrom)
     const slice = this.#window.oldest((index) => index < below && (!isMending || this.#table.pending(index) === 0))
     if (slice === undefined) return false
-    this.#planner.evict(slice)
+    this.#planner.evict(slice, !this.#canReread)
     this.#emit({ kind: 'release', frame: this.#window.remove(slice)! })
     return true
   }

@@ -110,13 +110,17 @@ export class RepairPlanner {
     this.#dueHead = 0
   }
 
-  /** A slice leaves memory: what is still pending for it waits for the mending. */
-  evict(sliceIndex: number): void {
+  /**
+   * A slice leaves memory. What is still pending for it waits for the mending, unless it `isGone` for good: then whoever lacks it
+   * will learn that when it asks again.
+   */
+  evict(sliceIndex: number, isGone: boolean): void {
     this.#repairedUs.delete(sliceIndex)
     if (this.#table.pending(sliceIndex) === 0) return
     this.#due = this.#due.slice(this.#dueHead).filter((due) => due.slice !== sliceIndex)
     this.#dueHead = 0
-    this.#deferredCount++
+    if (isGone) this.#table.setPending(sliceIndex, 0)
+    else this.#deferredCount++
   }
 
   /** The next deferred slice to read again, in ascending order and round again; undefined when none waits. */

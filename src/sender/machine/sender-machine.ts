@@ -91,7 +91,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     this.#writer = new PacketWriter(options)
     this.#pacer = new Pacer(nowUs, geometry.packetBytes + overheadBytes, maxBitrate)
     this.#startPolicy = new StartPolicy(nowUs, options)
-    this.#supply = new FrameSupply(options.windowSlices, this.#table, this.#window, this.#planner, (event) => {
+    this.#supply = new FrameSupply(options, this.#table, this.#window, this.#planner, (event) => {
       if (event.kind === 'release') this.#writer.forget(event.frame)
       this.#events.push(event)
     })

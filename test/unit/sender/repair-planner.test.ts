@@ -156,10 +156,18 @@ describe('deferred slices', () => {
     ask(0, 5, 2, K)
     ask(0, 6, 2, K)
     window.delete(5)
-    planner.evict(5)
+    planner.evict(5, false)
     expect(planner.deferredCount).toBe(1)
     expect(send(1000).map(([slice]) => slice)).toEqual([6, 6])
     expect(planner.takeDeferred(64, () => false)).toBe(5)
+  })
+
+  test('are none where a slice is gone for good', () => {
+    const { planner, window, ask, send } = plan([5])
+    ask(0, 5, 2, K)
+    window.delete(5)
+    planner.evict(5, true)
+    expect([planner.deferredCount, planner.isIdle, send(1000)]).toEqual([0, true, []])
   })
 
   test('are none when all that is pending is in memory', () => {
