@@ -19,7 +19,7 @@ export class OpenSlice {
   quietUntilUs = 0
   /** NACKs since a symbol last arrived. */
   askedInVain = 0
-  /** True once its losses are counted: at its first NACK. */
+  /** True once the losses of its first pass are counted; what comes now is repair. */
   isCounted = false
   /** The sender will mend it after the main pass. */
   isDeferred = false

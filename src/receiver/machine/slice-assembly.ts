@@ -15,9 +15,9 @@ export interface WholeFrame {
  * one bit a slice.
  */
 export class SliceAssembly {
-  readonly settled = new SettledMap()
+  readonly settled: SettledMap = new SettledMap()
   /** Slices with some symbols, not yet whole. */
-  readonly open = new Map<number, OpenSlice>()
+  readonly open: Map<number, OpenSlice> = new Map<number, OpenSlice>()
   /** Data packets that brought nothing new; packets and symbols dropped, by cause; see `ReceiverStats`. */
   duplicatePackets = 0
   malformedPackets = 0
@@ -39,11 +39,15 @@ export class SliceAssembly {
   #latest: OpenSlice | undefined
   #begunCount = 0
   #listensFrom: number | undefined
+  /** Slices below this of which nothing came have been counted as lost. */
   #lossCountedBelow = 0
   #typicalSourceCount = 1
   #lastDataUs = 0
+  /** The last slice dropped for want of a buffer, and how many since `countMissing`. */
   #starvedSlice: number | undefined
   #starvedCount = 0
+  /** Slices rejected since `countMissing` that it would take for lost. */
+  #rejectedCount = 0
   #hasChanged = false
 
   constructor(
@@ -179,6 +183,7 @@ export class SliceAssembly {
   /** @throws RangeError when the slice is not with the driver */
   reject(slice: number): void {
     this.#release(slice)
+    if (slice >= this.#lossCountedBelow) this.#rejectedCount++
   }
 
   /** Counts the losses of an open slice that is about to be asked for: once a slice. */
@@ -197,9 +202,10 @@ export class SliceAssembly {
       missing += end - first
       first = this.nextMissing(end, below)
     }
-    this.lostPackets += Math.max(0, missing - this.#starvedCount) * this.#typicalSourceCount
+    missing = Math.max(0, missing - this.#starvedCount - this.#rejectedCount)
+    this.lostPackets += missing * this.#typicalSourceCount
     this.#lossCountedBelow = Math.max(this.#lossCountedBelow, below)
-    this.#starvedCount = 0
+    this.#starvedCount = this.#rejectedCount = 0
   }
 
   /** The sender begins again: what is open is forgotten, what is whole or settled stays. */
@@ -207,7 +213,7 @@ export class SliceAssembly {
     for (const open of this.open.values()) this.#free.push(open)
     this.open.clear()
     this.#latest = undefined
-    this.#begunCount = this.#lossCountedBelow = this.#starvedCount = 0
+    this.#begunCount = this.#lossCountedBelow = this.#starvedCount = this.#rejectedCount = 0
     this.#listensFrom = undefined
   }
 
@@ -215,11 +221,12 @@ export class SliceAssembly {
     const open = slice < this.acceptsBelow ? (this.#takeFree() ?? this.#evictFor(slice)) : undefined
     if (open === undefined) {
       this.droppedForBuffers++
-      if (this.#starvedSlice !== slice) this.#starvedCount++
-      this.#starvedSlice = slice
+      this.#noteStarved(slice)
       return undefined
     }
     open.begin(slice, frameBytes)
+    // When later slices have begun, this is a repair of one whose losses `countMissing` counts; what we dropped is no loss.
+    open.isCounted = slice < this.#begunCount - 1 || slice === this.#starvedSlice
     this.open.set(slice, open)
     this.#typicalSourceCount = open.sourceCount
     this.#hasChanged = true
@@ -246,10 +253,15 @@ export class SliceAssembly {
       emptiest = open
     }
     if (emptiest === undefined) return undefined
-    this.countLosses(emptiest)
     this.droppedForBuffers += emptiest.heldCount
+    this.#noteStarved(emptiest.slice)
     this.open.delete(emptiest.slice)
     return emptiest
+  }
+
+  #noteStarved(slice: number): void {
+    if (slice !== this.#starvedSlice) this.#starvedCount++
+    this.#starvedSlice = slice
   }
 
   #complete(open: OpenSlice): void {
