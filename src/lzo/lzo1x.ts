@@ -23,8 +23,8 @@ export class Lzo1x {
    * Compresses `source` (at most {@link MAX_BLOCK_BYTES}) to the start of `into`.
    *
    * Returns the compressed length, or undefined when that would not be less than `source.length`, or more than `into.length`: a
-   * caller who wants to save at least a tenth gives a shorter `into`. Incompressible data is found out at the speed of
-   * memory. The buffers stay the caller's and may overlap; `into` changes only on success.
+   * caller who wants to save at least a tenth gives a shorter `into`. The search runs ever faster over data that does not
+   * compress. The buffers stay the caller's and may overlap; `into` changes only on success.
    *
    * @throws RangeError when `source` is too long
    */
@@ -58,7 +58,7 @@ export class Lzo1x {
     return undefined
   }
 
-  /** Adler-32 (RFC 1950, section 8.2) of `bytes`, of any length: the checksum that `.lzo` files use, at several GB/s. */
+  /** Adler-32 (RFC 1950, section 8.2) of `bytes`, of any length: the checksum that `.lzo` files use. */
   adler32(bytes: Uint8Array): number {
     let adler = 1
     for (let start = 0; start < bytes.length; start += MAX_BLOCK_BYTES) {
