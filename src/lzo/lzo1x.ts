@@ -1,7 +1,7 @@
 import { createKernel, type Kernel } from './kernel.ts'
 
 /** The longest block, plain or compressed, that {@link Lzo1x} takes: 1 MiB, the largest slice. Bounds the kernel's fixed memory. */
-export const MAX_BLOCK_BYTES = 1 << 20
+export const MAX_BLOCK_BYTES = 1_048_576
 
 /**
  * Why a stream was refused: it ends too early; holds more plain bytes than expected, or fewer; points back beyond its start;
