@@ -29,18 +29,6 @@ export function runCommand(command: string, args: readonly string[], input = '')
   return result.stdout
 }
 
-/** Whether a command of that name is on the path that {@link runCommand} searches. */
-export function hasCommand(command: string): boolean {
-  return PATH.split(':').some((folder) => {
-    try {
-      accessSync(join(folder, command), constants.X_OK)
-      return true
-    } catch {
-      return false
-    }
-  })
-}
-
 /**
  * Of the packages that are asked for, those whose commands this machine lacks, as one line for people each.
  * @param packages Debian package → the commands wanted of it
@@ -49,5 +37,17 @@ export function missingPackages(packages: Readonly<Record<string, readonly strin
   return Object.entries(packages).flatMap(([name, commands]) => {
     const absent = commands.filter((command) => !hasCommand(command))
     return absent.length > 0 ? [`Debian package ${name} (for ${absent.join(', ')})`] : []
+  })
+}
+
+/** Whether a command of that name is on the path that {@link runCommand} searches. */
+function hasCommand(command: string): boolean {
+  return PATH.split(':').some((folder) => {
+    try {
+      accessSync(join(folder, command), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
   })
 }

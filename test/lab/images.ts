@@ -85,6 +85,12 @@ export async function firstDifference(path: string, otherPath: string): Promise<
   )
 }
 
+/** @throws Error with the offset of the first difference, unless both files are identical. */
+export async function requireIdentical(path: string, copyPath: string): Promise<void> {
+  const offset = await firstDifference(path, copyPath)
+  if (offset !== undefined) throw new Error(`${copyPath} differs from ${path} from byte ${offset} on`)
+}
+
 /** Bytes of disk (or memory, on tmpfs) that a file takes. */
 export function allocatedBytes(path: string): number {
   // The unit of st_blocks is 512 bytes whatever the file system's own is. Source: stat(2).

@@ -17,16 +17,16 @@ import {
   type Stats,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, sep } from 'node:path'
 import { missingPackages, runCommand } from './command.ts'
 
 /** Where files are taken from: programs, libraries, and the texts, icons and tables beside them. */
 const ROOTS = ['/usr/bin', '/usr/sbin', '/usr/lib', '/usr/share']
 
-/** A file that would make up more of the image than this is left out: the mix matters, and no machine's one giant should be it. */
+/** A file that would make up more of the image than this is left out: the mix is what matters, not one machine's giant. */
 const LARGEST_SHARE = 1 / 16
 
-/** Of the file system that is made. */
+/** Of the file system that is made, whatever its size. */
 const BLOCK_BYTES = 4096
 
 /** Part of the cached file's name: raise it with each change of how the image is made. */
@@ -40,9 +40,6 @@ export interface RootfsImageOptions {
   /** Size of the image in bytes, a multiple of 1 MiB; 4 GiB unless given. */
   readonly sizeBytes?: number
 }
-
-/** What this machine lacks to make the image, a line for people each; empty when nothing. */
-export const missingForRootfs = (): string[] => missingPackages(PACKAGES)
 
 /**
  * The path of a sparse ext4 image that holds a sample of this machine's own system files, made by the first call (some seconds) and
@@ -58,7 +55,7 @@ export function rootfsImage(options: RootfsImageOptions = {}): string {
   const folder = cacheFolder()
   const path = join(folder, `rootfs-${RECIPE}-${contentBytes}-in-${sizeBytes}.ext4`)
   if (existsSync(path)) return path
-  const missing = missingForRootfs()
+  const missing = missingPackages(PACKAGES)
   if (missing.length > 0) throw new Error(`The root filesystem image needs ${missing.join('; ')}`)
   const work = mkdtempSync(join(folder, 'making-'))
   try {
@@ -66,8 +63,21 @@ export function rootfsImage(options: RootfsImageOptions = {}): string {
     mkdirSync(tree)
     fillTree(tree, contentBytes)
     const image = join(work, 'image')
-    const fixed = ['-U', '5b1f15e5-0000-4000-8000-000000000000', '-L', 'rootfs', '-E', 'root_owner=0:0']
-    runCommand('mke2fs', ['-q', '-t', 'ext4', ...fixed, '-d', tree, image, `${sizeBytes / 1024 ** 2}M`])
+    // A journal of written zeros would pass for data.
+    const extended = 'root_owner=0:0,lazy_journal_init=1'
+    const fixed = ['-U', '5b1f15e5-0000-4000-8000-000000000000', '-L', 'rootfs', '-E', extended]
+    runCommand('mke2fs', [
+      '-q',
+      '-t',
+      'ext4',
+      '-b',
+      String(BLOCK_BYTES),
+      ...fixed,
+      '-d',
+      tree,
+      image,
+      `${sizeBytes / 1024 ** 2}M`,
+    ])
     renameSync(image, path)
   } finally {
     rmSync(work, { recursive: true, force: true })
@@ -134,23 +144,29 @@ function canList(folder: string): boolean {
  * @returns bytes of data that the file system gains
  */
 function copyInto(target: string, path: string, facts: Stats, copies: Map<string, string>): number {
-  mkdirSync(dirname(target), { recursive: true })
+  const folderBytes = makeFolders(dirname(target))
   if (facts.isSymbolicLink()) {
     symlinkSync(readlinkSync(path), target)
-    return 0
+    return folderBytes
   }
   const identity = `${facts.dev}:${facts.ino}`
   const copied = copies.get(identity)
   if (copied !== undefined) {
     linkSync(copied, target)
-    return 0
+    return folderBytes
   }
   try {
     copyFileSync(path, target)
   } catch {
     // Not for this user to read, or gone by now.
-    return 0
+    return folderBytes
   }
   copies.set(identity, target)
-  return Math.ceil(facts.size / BLOCK_BYTES) * BLOCK_BYTES
+  return folderBytes + Math.ceil(facts.size / BLOCK_BYTES) * BLOCK_BYTES
+}
+
+/** Makes a folder and those that it is in; returns the bytes of data that the file system gains, a block for each new one. */
+function makeFolders(folder: string): number {
+  const first = mkdirSync(folder, { recursive: true })
+  return first === undefined ? 0 : (folder.split(sep).length - first.split(sep).length + 1) * BLOCK_BYTES
 }

@@ -4,10 +4,18 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { loadLibc } from '../../src/io/index.ts'
 import { runCommand } from '../lab/command.ts'
-import { allocatedBytes, firstDifference, writeEmptyImage, writeIslandImage, writeRandomImage } from '../lab/images.ts'
+import {
+  allocatedBytes,
+  firstDifference,
+  requireIdentical,
+  writeEmptyImage,
+  writeIslandImage,
+  writeRandomImage,
+} from '../lab/images.ts'
 import { rootfsImage } from '../lab/rootfs-image.ts'
 
 const MIB = 1024 ** 2
+const libc = await loadLibc()
 
 let folder = ''
 beforeEach(() => {
@@ -64,6 +72,10 @@ describe('the first difference', () => {
     writeFileSync(at('b'), changed)
     expect(await firstDifference(at('a'), at('b'))).toBe(offset)
     expect(await firstDifference(at('b'), at('a'))).toBe(offset)
+    await expect(requireIdentical(at('a'), at('b'))).rejects.toThrow(
+      `/b differs from ${at('a')} from byte ${offset} on`,
+    )
+    await requireIdentical(at('a'), at('a'))
   })
 
   test('of a file and its beginning is where that ends', async () => {
@@ -75,7 +87,7 @@ describe('the first difference', () => {
     expect(await firstDifference(at('shorter hole'), at('hole'))).toBe(5 * MIB + 3)
   })
 
-  test.skipIf((await loadLibc()) === undefined)('of large sparse files takes no time', async () => {
+  test.skipIf(libc === undefined)('of large sparse files takes no time', async () => {
     await writeEmptyImage(at('a'), 1024 ** 4)
     await writeEmptyImage(at('b'), 1024 ** 4)
     expect(await firstDifference(at('a'), at('b'))).toBeUndefined()
