@@ -50,7 +50,7 @@ describe('a data packet', () => {
     expect(dataPacket().subarray(0, DATA_HEADER_BYTES)).toEqual(reference)
   })
 
-  it('has the bytes that docs/protocol.md shows', () => {
+  it('has its fields where they belong', () => {
     const hex = Buffer.from(dataPacket().subarray(0, DATA_HEADER_BYTES)).toString('hex')
     expect(hex).toBe('536b0101' + '0123456789abcdef' + 'feedf00d' + '03ef1480' + '102030' + 'fe')
   })
