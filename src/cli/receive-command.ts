@@ -1,0 +1,93 @@
+import type { ReceiveOptions } from '../receiver/index.ts'
+import { parseGroup } from '../io/index.ts'
+import { DEFAULT_PORT } from '../protocol/index.ts'
+import { parseCommandLine, toggle, valued, type ProgramForm } from './command-line.ts'
+import { parseRatio } from './option-values.ts'
+import {
+  definedOnly,
+  NETWORK_OPTIONS,
+  OUTPUT_OPTIONS,
+  outputChoice,
+  parseLabel,
+  parseSilence,
+  parseTime,
+  parseTtl,
+  type OutputChoice,
+} from './shared-options.ts'
+
+const OPTIONS = {
+  ...NETWORK_OPTIONS,
+  ttl: valued('--ttl <N>', "routers that answers to the sender may cross, plus one [system's]", parseTtl),
+  startTimeout: valued('--start-timeout <TIME>', 'give up when no sender is heard by then [no limit]', parseTime),
+  receiveTimeout: valued(
+    '--receive-timeout <TIME>',
+    'give up when the sender has been silent for this long [30]',
+    parseSilence,
+  ),
+  imageId: valued('--image-id <TEXT>', 'take this image only [first announced]', parseLabel),
+  name: valued('--name <TEXT>', "name of this receiver [host's]", parseLabel),
+  sync: toggle('--sync', 'write each piece through to the disk at once [once, at the end]'),
+  direct: toggle('--direct', 'write past the page cache'),
+  assumeZeroed: toggle('--assume-zeroed', 'TARGET reads as zeros already: do not zero what the image leaves empty'),
+  ...OUTPUT_OPTIONS,
+}
+
+const FORM: ProgramForm<typeof OPTIONS> = {
+  name: 'skilfish-recv',
+  description:
+    'Receives a disk image that skilfish-send sends, whenever it is started.\n\n' +
+    'TARGET is a file, a block device, or - for standard output. TIME is in seconds, or with a unit: 500ms, 2m, 1h. [Defaults] stand in brackets.',
+  operand: 'TARGET',
+  options: OPTIONS,
+  groups: {
+    Target: ['sync', 'direct', 'assumeZeroed'],
+    Session: ['imageId', 'name', 'startTimeout', 'receiveTimeout'],
+    Network: ['group', 'interface', 'ttl', 'noOffload'],
+    Output: ['json', 'quiet', 'verbose'],
+  },
+  notes: ['With TARGET -, --json prints to standard error.'],
+  examples: [
+    'skilfish-recv --interface eth1 /dev/sda',
+    'skilfish-recv --start-timeout 10m --image-id debian-13 /var/lib/images/debian.img',
+    'skilfish-recv - | tar x',
+  ],
+  exits: ['success', 'internal', 'usage', 'nobody', 'storage', 'network', 'peerLost', 'refused', 'interrupted'],
+}
+
+/** What `skilfish-recv` is to do. */
+export interface ReceiveCommand {
+  readonly kind: 'run'
+  readonly options: ReceiveOptions & { readonly target: string }
+  readonly output: OutputChoice
+}
+
+/**
+ * Reads the arguments of `skilfish-recv`.
+ * @param drop share of incoming packets to lose, to try loss: `SKILFISH_DROP` of the environment
+ * @throws SkilfishError OPTION_INVALID
+ */
+export function parseReceiveCommand(
+  args: readonly string[],
+  drop?: string,
+): ReceiveCommand | { readonly kind: 'text'; readonly text: string } {
+  const line = parseCommandLine(FORM, args)
+  if (line.kind === 'text') return line
+  const { values, operand } = line
+  if (values.group !== undefined) parseGroup(values.group, DEFAULT_PORT)
+  const options = definedOnly<ReceiveOptions & { target: string }>({
+    target: operand,
+    group: values.group,
+    interface: values.interface,
+    ttl: values.ttl,
+    imageId: values.imageId,
+    name: values.name,
+    startTimeoutMs: values.startTimeout,
+    receiveTimeoutMs: values.receiveTimeout,
+    sync: values.sync,
+    direct: values.direct,
+    assumeZeroed: values.assumeZeroed,
+    offload: values.noOffload ? 'off' : undefined,
+    dropRatio: drop === undefined || drop === '' ? undefined : parseRatio(drop),
+  })
+  return { kind: 'run', options, output: outputChoice(values) }
+}
