@@ -6,8 +6,24 @@ const START_BITS_PER_SEC = 200_000_000
 /** Lowest rate, bits per second: a receiver that cannot take this needs the slow-receiver policy, not a lower rate. Ours. */
 const FLOOR_BITS_PER_SEC = 1_000_000
 
-/** Share of packets lost that is taken for the medium's own loss, which a lower rate would not mend. Ours. */
+/** Share of packets lost that is taken for the medium's own loss, which a lower rate would not mend, until more is known. Ours. */
 const TOLERATED_LOSS_RATIO = 0.02
+
+/** What is known to be the medium's own loss is tolerated with this factor. Ours. */
+const MEDIUM_MARGIN = 1.25
+
+/** So many falls in a row that did not halve the loss show that it is the medium's own. Ours: one may meet another flow that grows. */
+const VAIN_FALL_COUNT = 2
+const VAIN_RATIO = 0.5
+
+/** Loss above this is never taken for the medium's own. Ours. */
+const MAX_MEDIUM_LOSS_RATIO = 0.5
+
+/** How fast a medium that has become better is believed, per interval. Ours. */
+const MEDIUM_DECAY = 0.05
+
+/** Losses are counted when a slice is through, so that those of up to a slice's symbols may be in one report. */
+const LUMP_PACKETS = 255
 
 /** A receiver whose queue is fuller than this is about to drop packets; above the second value the rate no longer grows. Ours. */
 const BACKOFF_QUEUE_PERCENT = 80
@@ -35,6 +51,15 @@ export interface RateReport {
   readonly queuePercent: number
 }
 
+/** Falls for loss in a row, and where they began. */
+interface Falls {
+  readonly bitsPerSec: number
+  readonly deliveredBitsPerSec: number | undefined
+  /** Loss beyond the medium's own that made it fall first. */
+  readonly excessRatio: number
+  readonly count: number
+}
+
 /**
  * Chooses the rate that the worst cooperating receiver can take. Who does not cooperate is the caller's matter: it hands in only
  * the reports of those that count.
@@ -42,7 +67,8 @@ export interface RateReport {
  * Each interval without trouble raises the rate, steeply until the first trouble, then by 10 %, and by 2 % near the rate that last
  * proved too high. Trouble is loss beyond what the medium itself loses (2 %, plus three standard deviations of so small a
  * sample), or a queue over 80 %: the rate falls at once to 0.9 of what the worst receiver got. Reports that still tell of the
- * time before a fall are ignored.
+ * time before a fall are ignored. Loss that falls do not lessen is the medium's own: it is tolerated from then on, and the rate
+ * goes back to where they began.
  */
 export class AdaptiveRate {
   #capBitsPerSec: number
@@ -56,6 +82,10 @@ export class AdaptiveRate {
   #ignoreUntilUs: number
   #heardCount = 0
   #isHeld = false
+  #falls: Falls | undefined
+  /** The medium's own loss, as far as falls have shown it. */
+  #mediumLossRatio = 0
+  #worstLossRatio = 0
 
   /** @param capBitsPerSec the rate never exceeds it; default 400 Gbit/s */
   constructor(nowUs: number, capBitsPerSec: number = MAX_BITS_PER_SEC) {
@@ -68,6 +98,12 @@ export class AdaptiveRate {
   /** The present rate: whole bits per second, 1 Mbit/s to the cap (or the cap where that is lower). */
   get bitsPerSec(): number {
     return this.#bitsPerSec
+  }
+
+  /** The transfer begins: what was sent before says nothing. */
+  start(nowUs: number): void {
+    this.#intervalBeganUs = nowUs
+    this.#sentBitsPerSec = [0, 0]
   }
 
   /** Changes the cap; the rate falls at once when it is higher, and otherwise grows as before. */
@@ -85,16 +121,19 @@ export class AdaptiveRate {
     if (nowUs < this.#ignoreUntilUs || packets === 0) return
     this.#heardCount++
     if (report.queuePercent > HOLD_QUEUE_PERCENT) this.#isHeld = true
-    if (report.queuePercent <= BACKOFF_QUEUE_PERCENT && report.lostPackets <= toleratedLoss(packets)) return
-    const sent = Math.max(...this.#sentBitsPerSec)
-    const delivered = (Math.min(sent, this.#bitsPerSec) * report.receivedPackets) / packets
+    const lossRatio = report.lostPackets / packets
+    this.#worstLossRatio = Math.max(this.#worstLossRatio, lossRatio)
+    const isLossy = report.lostPackets > this.#toleratedLoss(packets) || this.#isInVain(packets, lossRatio)
+    if (report.queuePercent <= BACKOFF_QUEUE_PERCENT && !isLossy) return
     // Nothing is known of what was sent before the first whole interval has passed.
+    const sent = Math.max(...this.#sentBitsPerSec)
     if (sent === 0) return
-    this.#deliveredBitsPerSec = delivered
-    this.#set(delivered * BACKOFF_RATIO)
     // A report covers the interval before it and travels half a round trip.
     this.#ignoreUntilUs = nowUs + grttUs + this.#intervalUs
     this.#isHeld = true
+    if (isLossy && this.#isMediumLoss(lossRatio)) return
+    this.#deliveredBitsPerSec = (Math.min(sent, this.#bitsPerSec) * report.receivedPackets) / packets
+    this.#set(this.#deliveredBitsPerSec * BACKOFF_RATIO)
   }
 
   /**
@@ -106,11 +145,51 @@ export class AdaptiveRate {
     if (this.#intervalUs <= 0) return
     const sent = (sentBytes * 8e6) / this.#intervalUs
     const mayGrow = this.#heardCount > 0 && !this.#isHeld && sent >= this.#bitsPerSec * USED_RATIO
-    if (mayGrow) this.#set(this.#bitsPerSec * this.#growthRatio())
+    if (mayGrow) {
+      this.#set(this.#bitsPerSec * this.#growthRatio())
+      this.#falls = undefined
+    }
+    if (this.#heardCount > 0 && this.#worstLossRatio < this.#mediumLossRatio) {
+      this.#mediumLossRatio -= MEDIUM_DECAY * (this.#mediumLossRatio - this.#worstLossRatio)
+    }
+    this.#worstLossRatio = 0
     this.#sentBitsPerSec = [sent, this.#sentBitsPerSec[0]]
     this.#intervalBeganUs = nowUs
     this.#heardCount = 0
     this.#isHeld = false
+  }
+
+  /** Takes a loss that is too high. True when it proves to be the medium's own: the falls before were in vain and are undone. */
+  #isMediumLoss(lossRatio: number): boolean {
+    const excessRatio = lossRatio - this.#mediumLossRatio
+    const before = this.#falls
+    if (before === undefined || excessRatio < before.excessRatio * VAIN_RATIO) {
+      const [bitsPerSec, deliveredBitsPerSec] = [this.#bitsPerSec, this.#deliveredBitsPerSec]
+      this.#falls = { bitsPerSec, deliveredBitsPerSec, excessRatio, count: 1 }
+      return false
+    }
+    if (before.count < VAIN_FALL_COUNT || lossRatio > MAX_MEDIUM_LOSS_RATIO) {
+      this.#falls = { ...before, count: before.count + 1 }
+      return false
+    }
+    this.#mediumLossRatio = lossRatio
+    this.#deliveredBitsPerSec = before.deliveredBitsPerSec
+    this.#set(before.bitsPerSec)
+    this.#falls = undefined
+    return true
+  }
+
+  /** True when the rate has fallen for loss, and so many packets show as much of it as before. */
+  #isInVain(packets: number, lossRatio: number): boolean {
+    if (this.#falls === undefined || packets < LUMP_PACKETS || lossRatio < TOLERATED_LOSS_RATIO) return false
+    return lossRatio - this.#mediumLossRatio >= this.#falls.excessRatio * VAIN_RATIO
+  }
+
+  /** Packets of a sample that may be lost without meaning: the tolerated share, three standard deviations, and one. */
+  #toleratedLoss(packets: number): number {
+    const share = Math.max(TOLERATED_LOSS_RATIO, this.#mediumLossRatio * MEDIUM_MARGIN)
+    const expected = Math.max(packets, LUMP_PACKETS) * share
+    return expected + 3 * Math.sqrt(expected) + 1
   }
 
   #growthRatio(): number {
@@ -124,7 +203,3 @@ export class AdaptiveRate {
     this.#bitsPerSec = Math.min(this.#capBitsPerSec, Math.max(FLOOR_BITS_PER_SEC, Math.round(bitsPerSec)))
   }
 }
-
-/** Packets of a sample that may be lost without meaning: the tolerated share, three standard deviations, and one. */
-const toleratedLoss = (packets: number): number =>
-  packets * TOLERATED_LOSS_RATIO + 3 * Math.sqrt(packets * TOLERATED_LOSS_RATIO) + 1

@@ -1,4 +1,4 @@
-import type { Micros, Report } from '../../protocol/index.ts'
+import { MIN_REPORT_INTERVAL_MS, type Micros, type Report } from '../../protocol/index.ts'
 import { AdaptiveRate, batchBytes, burstBytes, TokenBucket } from '../../ratelimit/index.ts'
 
 /** When and how much may be sent: the one token bucket that everything goes through, at the rate that reports allow. */
@@ -22,6 +22,14 @@ export class Pacer {
 
   get bitsPerSec(): number {
     return this.#rate.bitsPerSec
+  }
+
+  /** The transfer begins: what was sent before says nothing about the rate. */
+  start(nowUs: Micros): void {
+    this.#rate.start(nowUs)
+    this.#intervalBytes = 0
+    this.#intervalBeganUs = nowUs
+    this.#intervalEndUs = nowUs + MIN_REPORT_INTERVAL_MS * 1000
   }
 
   /** Packets that one run may hold: a millisecond of the rate, and at least one. */

@@ -235,6 +235,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     const decision = this.#startPolicy.decide(nowUs, this.#roster.liveCount)
     if (decision === 'start') {
       this.#enter('sending')
+      this.#pacer.start(nowUs)
       return
     }
     this.#failed = { code: 'NO_RECEIVERS', text: decision.giveUp }

@@ -1,7 +1,7 @@
 import { MAX_SYMBOL_COUNT } from '../../protocol/index.ts'
 
 /** Most symbols that one repair of a slice sends: all there are. */
-export const ALL_SYMBOLS = MAX_SYMBOL_COUNT
+export const ALL_SYMBOLS: number = MAX_SYMBOL_COUNT
 
 const FIRST_CAPACITY = 1024
 

@@ -72,6 +72,41 @@ describe('AdaptiveRate', () => {
     expect(mean(rates)).toBeGreaterThan(0.85 * 940e6)
   })
 
+  it.each([0.03, 0.05, 0.1, 0.2])(
+    'learns that a medium loses %d by itself, and finds its bottleneck all the same',
+    (lossRatio) => {
+      const rates = run([{ bottleneckBitsPerSec: 940e6, lossRatio }], 300)
+      expect(Math.max(...rates.slice(0, 20))).toBeGreaterThan(400e6)
+      const settled = rates.slice(100)
+      expect(mean(settled)).toBeGreaterThan(0.8 * 940e6)
+      expect(mean(settled)).toBeLessThan((1.15 * 940e6) / (1 - lossRatio * 0.25))
+    },
+  )
+
+  it('does not take a bottleneck that narrows for the medium', () => {
+    const path = { bottleneckBitsPerSec: 940e6, lossRatio: 0 }
+    const rate = new AdaptiveRate(0)
+    for (let interval = 1; interval <= 200; interval++) {
+      if (interval === 50) path.bottleneckBitsPerSec = 300e6
+      if (interval === 120) path.bottleneckBitsPerSec = 100e6
+      const sentPackets = Math.round((rate.bitsPerSec * INTERVAL_US) / 8e6 / PACKET_BYTES)
+      const receivedPackets = Math.round(sentPackets * Math.min(1, path.bottleneckBitsPerSec / rate.bitsPerSec))
+      rate.handleInterval(interval * INTERVAL_US, sentPackets * PACKET_BYTES)
+      const report = { receivedPackets, lostPackets: sentPackets - receivedPackets, queuePercent: 0 }
+      rate.handleReport(interval * INTERVAL_US + 5000, report, GRTT_US)
+      if (interval > 60 && interval < 120) expect(rate.bitsPerSec).toBeLessThan(330e6)
+      if (interval > 130) expect(rate.bitsPerSec).toBeLessThan(110e6)
+    }
+  })
+
+  it('says nothing of the time before the transfer begins', () => {
+    const rate = new AdaptiveRate(0)
+    rate.handleInterval(100_000, 500)
+    rate.start(150_000)
+    rate.handleReport(200_000, { receivedPackets: 800, lostPackets: 200, queuePercent: 0 }, GRTT_US)
+    expect(rate.bitsPerSec).toBe(200e6)
+  })
+
   it('follows the worst of many receivers', () => {
     const slow = { bottleneckBitsPerSec: 100e6, lossRatio: 0 }
     const rates = run([CLEAN, slow, CLEAN], 300).slice(100)
