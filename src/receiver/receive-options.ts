@@ -6,7 +6,7 @@ import type { ReceiverStats } from './machine/index.ts'
 export interface ReceiveOptions {
   /** Path of a file or block device, `-` for standard output, or a sink of the caller's own. */
   readonly target: string | ImageSink
-  /** Multicast group, IPv4 or IPv6, with or without port. Default `239.83.75.76:9753`. */
+  /** Multicast group, IPv4 or IPv6, with or without port. Default `239.192.83.75:9757`. */
   readonly group?: string
   /** Name or address of the network interface. Default: the system's route to the group. */
   readonly interface?: string

@@ -11,7 +11,7 @@ export type Compression = 'lzo' | 'zstd' | 'none'
 export interface SendOptions {
   /** Path of a file or block device, `-` for standard input, or a source of the caller's own. */
   readonly source: string | ImageSource
-  /** Multicast group, IPv4 or IPv6, with or without port. Default `239.83.75.76:9753`. */
+  /** Multicast group, IPv4 or IPv6, with or without port. Default `239.192.83.75:9757`. */
   readonly group?: string
   /** Name or address of the network interface. Default: the system's route to the group. */
   readonly interface?: string

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { firstDifference, writeIslandImage, writeRandomImage } from '../lab/images.ts'
 import { Lab } from '../lab/lab.ts'
-import { startReceiver, startSender, type Ended } from '../lab/transfer.ts'
+import { startReceiver, startSender, type Ended } from '../lab/skilfish-process.ts'
 import type { ReceiveResult, SendResult } from '../../src/index.ts'
 
 const MIB = 1024 * 1024
@@ -17,7 +17,7 @@ describe('four receivers in the lab', () => {
   let lab: Lab
 
   beforeAll(() => {
-    lab = Lab.up({ hosts: HOSTS.length })
+    lab = Lab.up({ receiverCount: HOSTS.length })
   })
   afterAll(() => {
     lab.down()
@@ -41,7 +41,7 @@ describe('four receivers in the lab', () => {
     for (const host of hosts) expect(await firstDifference(image, target(host)), `copy of host ${host}`).toBeUndefined()
   }
 
-  it.each([0, 1, 5])('64 MiB of random data at %d %% loss', async (percent) => {
+  it.each([0, 1, 5])('64 MiB of random data at %d percent loss', async (percent) => {
     await writeRandomImage(image, 64 * MIB, 1 + percent)
     lab.loss(percent)
     const { sent, received } = await transfer()
@@ -69,7 +69,7 @@ describe('four receivers in the lab', () => {
   })
 
   it('a sparse image of 2 GiB, and one of holes only', async () => {
-    rmSync(image)
+    rmSync(image, { force: true })
     await writeIslandImage(image, { sizeBytes: 2048 * MIB, islandCount: 40, islandBytes: MIB, seed: 3 })
     const sparse = await transfer()
     expect(sparse.sent.result?.dataBytes).toBeLessThan(64 * MIB)
