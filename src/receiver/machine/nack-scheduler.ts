@@ -25,7 +25,7 @@ const MAX_QUIET_US = 2_000_000
 /** Symbols that may be late by reordering, or by the pacing of bursts, before a slice counts as sent. Ours. */
 const REORDER_SYMBOLS = 4
 
-/** The same for the slice begun last, of which nothing tells that it has been sent. Ours. */
+/** The same for the slice begun last, when nothing tells that it has been sent. Ours. */
 const TAIL_SYMBOLS = 32
 
 /** Least time between two NACKs, microseconds: a receiver that comes late may need many. Ours. */
@@ -50,7 +50,7 @@ export class NackScheduler {
   /** Time that a symbol takes at the announced rate. */
   #symbolUs = 0
   #isMending = false
-  /** From when on the slice begun last counts as sent; undefined: it depends on when it was last heard. */
+  /** From when on all that has begun counts as sent; undefined before End. */
   #tailUs: number | undefined
   /** Nothing can be due before. */
   #checkUs = Infinity
@@ -182,6 +182,7 @@ export class NackScheduler {
     if (this.#nextDueMissing(nowUs, this.#assembly.settled.low, below) !== undefined) {
       return { worstDeficit: Math.max(worstDeficit, this.#assembly.typicalSourceCount), nextUs }
     }
+    if (this.#assembly.nextMissing(this.#assembly.settled.low, below) === undefined) this.#assembly.noteCaughtUp()
     nextUs = Math.min(nextUs, this.#quiet.nextExpiryUs(nowUs, below))
     const tailUs = this.#tailDueUs
     return { worstDeficit, nextUs: tailUs > nowUs ? Math.min(nextUs, tailUs) : nextUs }
@@ -207,8 +208,8 @@ export class NackScheduler {
   }
 
   /**
-   * Ranges of slices of which nothing is held. When some were dropped for want of buffers, no more than fit the free buffers: the
-   * rest would be dropped again.
+   * Ranges of slices of which nothing is held. A receiver that has run out of buffers asks for no more than fit the free ones,
+   * until it has caught up: the rest would be dropped again.
    */
   #collectMissing(nowUs: number): SliceRange[] {
     const below = this.#sentBelow(nowUs)
@@ -231,7 +232,6 @@ export class NackScheduler {
       at = end
     }
     if (ranges.length === 0) return ranges
-    this.#assembly.countMissing(below)
     if (lastDataUs > this.#missingAskedUs) this.#missingAskedInVain = 0
     const untilUs = nowUs + this.#quietUs(this.#missingAskedInVain++, sliceCount * typicalSourceCount)
     this.#missingAskedUs = nowUs
@@ -254,24 +254,19 @@ export class NackScheduler {
     return Math.min(acceptsBelow, nowUs >= this.#tailDueUs ? begunCount : Math.max(0, begunCount - 1))
   }
 
-  /** From when on the slice begun last counts as sent if nothing more of it comes. */
+  /** From when on the slice begun last counts as sent. While any data comes, it may be that repairs go first. */
   get #tailDueUs(): number {
-    return this.#tailUs ?? this.#assembly.lastDataUs + this.#tailQuietUs
-  }
-
-  get #tailQuietUs(): number {
-    return Math.ceil(Math.max(holdoffUs(this.#groupCount, this.#grttUs), TAIL_SYMBOLS * this.#symbolUs))
+    if (this.#tailUs !== undefined) return this.#tailUs
+    const waitUs = Math.max(holdoffUs(this.#groupCount, this.#grttUs), TAIL_SYMBOLS * this.#symbolUs)
+    return this.#assembly.lastDataUs + Math.ceil(waitUs)
   }
 
   /** When the slice may be named in a NACK. */
   #dueUs(open: OpenSlice): number {
-    const isTail = open.slice >= this.#assembly.begunCount - 1
-    let waitUs = this.reorderUs
-    if (isTail && this.#tailUs === undefined) waitUs = this.#tailQuietUs
-    // Its repair is arriving: the rest of it is at most a round trip behind.
-    else if (open.isCounted) waitUs = 2 * this.#grttUs + this.reorderUs
-    const heardUs = open.lastHeardUs + waitUs
-    return Math.max(heardUs, open.quietUntilUs, isTail ? (this.#tailUs ?? 0) : 0)
+    // Of a slice whose repair is arriving, the rest is at most a round trip behind.
+    const waitUs = this.reorderUs + (open.isCounted ? 2 * this.#grttUs : 0)
+    const isLatest = open.slice >= this.#assembly.begunCount - 1
+    return Math.max(open.lastHeardUs + waitUs, open.quietUntilUs, isLatest ? this.#tailDueUs : 0)
   }
 
   /** Holdoff after a NACK or an echo that asks for or tells of so many symbols. */

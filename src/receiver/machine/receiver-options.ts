@@ -76,8 +76,9 @@ export interface ReceiverStats {
   /** Data packets that brought nothing new. */
   readonly duplicatePackets: number
   /**
-   * Source symbols sent while we listened that did not arrive on the first pass: for each slice once, when it becomes whole or is
-   * first asked for, its source symbols not received; slices of which nothing came count as many as the slice heard last.
+   * Source symbols that were sent while we listened and did not arrive on the first pass. Counted once a slice, when it becomes
+   * whole or is first asked for: its source symbols not received. A slice passed over without a symbol counts as many as the
+   * slice heard last. What was dropped for want of buffers, and repairs that were lost, do not count.
    */
   readonly lostPackets: number
   /** Source symbols rebuilt from parity. */

@@ -134,14 +134,14 @@ export class ReceiverSession {
     this.#announcedUs = nowUs
     this.#sender = from
     this.nacks.handleAnnounce(nowUs, announce)
-    this.assembly.noteBegun(nowUs, Math.min(announce.begunCount, this.#sliceLimit))
+    this.assembly.noteBegun(nowUs, Math.min(announce.begunCount, this.#sliceLimit), false)
   }
 
   /** The first one counts. */
   handleEnd(nowUs: Micros, end: End): void {
     this.#end ??= end
     this.#sliceLimit = this.#end.sliceCount
-    this.assembly.noteBegun(nowUs, this.#sliceLimit)
+    this.assembly.noteBegun(nowUs, this.#sliceLimit, true)
     this.nacks.handleEnd(nowUs)
   }
 

@@ -39,15 +39,13 @@ export class SliceAssembly {
   #latest: OpenSlice | undefined
   #begunCount = 0
   #listensFrom: number | undefined
-  /** Slices below this of which nothing came have been counted as lost. */
-  #lossCountedBelow = 0
+  /** Whether anything came of the slice begun last. */
+  #isLatestHeard = false
   #typicalSourceCount = 1
   #lastDataUs = 0
-  /** The last slice dropped for want of a buffer, and how many since `countMissing`. */
-  #starvedSlice: number | undefined
-  #starvedCount = 0
-  /** Slices rejected since `countMissing` that it would take for lost. */
-  #rejectedCount = 0
+  #isStarved = false
+  /** The slice of which symbols were last given up: dropped, evicted or rejected. */
+  #spoiltSlice: number | undefined
   #hasChanged = false
 
   constructor(
@@ -76,7 +74,7 @@ export class SliceAssembly {
     return this.#typicalSourceCount
   }
 
-  /** When the last data packet came, or a new slice was told of. */
+  /** When the last data packet came, of whatever slice, or a new slice was told of. */
   get lastDataUs(): number {
     return this.#lastDataUs
   }
@@ -89,9 +87,14 @@ export class SliceAssembly {
     return Math.round((100 * (this.open.size + this.#whole.size)) / this.#bufferSlices)
   }
 
-  /** True when slices have been dropped for want of a buffer since {@link countMissing}. */
+  /** True from when symbols were dropped for want of a buffer, until {@link noteCaughtUp}. */
   get isStarved(): boolean {
-    return this.#starvedCount > 0
+    return this.#isStarved
+  }
+
+  /** No slice is missing any more. */
+  noteCaughtUp(): void {
+    this.#isStarved = false
   }
 
   /** True when the slice is open, whole or settled. */
@@ -127,13 +130,18 @@ export class SliceAssembly {
     return hasChanged
   }
 
-  /** Notes that `begunCount` slices have begun. */
-  noteBegun(nowUs: number, begunCount: number): void {
-    this.#listensFrom ??= begunCount
-    if (begunCount <= this.#begunCount) return
-    this.#begunCount = begunCount
-    this.#lastDataUs = nowUs
-    this.#hasChanged = true
+  /** Notes that so many slices have begun: an Announce or End says so. */
+  noteBegun(nowUs: number, begunCount: number, hasEnded: boolean): void {
+    if (this.#listensFrom === undefined) {
+      this.#listensFrom = this.#begunCount = begunCount
+      // What came of the slice begun last, we did not listen to.
+      this.#isLatestHeard = true
+    } else if (begunCount > this.#begunCount) {
+      this.#reach(nowUs, begunCount)
+    }
+    if (!hasEnded || this.#isLatestHeard) return
+    this.lostPackets += this.#typicalSourceCount
+    this.#isLatestHeard = true
   }
 
   /** Takes a symbol, which lies in `bytes` at `symbolAt` (copied). The other values are within the session's limits. */
@@ -145,13 +153,15 @@ export class SliceAssembly {
     bytes: Uint8Array,
     symbolAt: number,
   ): void {
+    this.#lastDataUs = nowUs
     let open = this.#latest?.slice === slice ? this.#latest : this.open.get(slice)
     if (open === undefined) {
       if (this.settled.has(slice) || this.#whole.has(slice)) {
         this.duplicatePackets++
         return
       }
-      if (slice >= this.#begunCount) this.noteBegun(nowUs, slice + 1)
+      if (slice >= this.#begunCount) this.#reach(nowUs, slice + 1)
+      if (slice === this.#begunCount - 1) this.#isLatestHeard = true
       open = this.#begin(slice, frameBytes)
       if (open === undefined) return
     } else if (open.frameBytes !== frameBytes) {
@@ -160,7 +170,6 @@ export class SliceAssembly {
       open.begin(slice, frameBytes)
     }
     this.#latest = open
-    this.#lastDataUs = nowUs
     open.lastHeardUs = nowUs
     open.askedInVain = 0
     open.isDeferred = false
@@ -183,7 +192,7 @@ export class SliceAssembly {
   /** @throws RangeError when the slice is not with the driver */
   reject(slice: number): void {
     this.#release(slice)
-    if (slice >= this.#lossCountedBelow) this.#rejectedCount++
+    this.#spoiltSlice = slice
   }
 
   /** Counts the losses of an open slice that is about to be asked for: once a slice. */
@@ -193,40 +202,37 @@ export class SliceAssembly {
     if (open.slice >= (this.#listensFrom ?? 0)) this.lostPackets += open.sourceCount - open.sourcesHeld
   }
 
-  /** Counts the losses of slices below `below` that are about to be asked for and of which nothing came: once a slice. */
-  countMissing(below: number): void {
-    let missing = 0
-    let first = this.nextMissing(Math.max(this.#lossCountedBelow, this.#listensFrom ?? 0), below)
-    while (first !== undefined) {
-      const end = this.missingEnd(first, below)
-      missing += end - first
-      first = this.nextMissing(end, below)
-    }
-    missing = Math.max(0, missing - this.#starvedCount - this.#rejectedCount)
-    this.lostPackets += missing * this.#typicalSourceCount
-    this.#lossCountedBelow = Math.max(this.#lossCountedBelow, below)
-    this.#starvedCount = this.#rejectedCount = 0
-  }
-
   /** The sender begins again: what is open is forgotten, what is whole or settled stays. */
   restart(): void {
     for (const open of this.open.values()) this.#free.push(open)
     this.open.clear()
     this.#latest = undefined
-    this.#begunCount = this.#lossCountedBelow = this.#starvedCount = this.#rejectedCount = 0
+    this.#begunCount = 0
+    this.#isStarved = false
     this.#listensFrom = undefined
+  }
+
+  /** Slices that are passed over without a symbol of theirs are lost. */
+  #reach(nowUs: number, begunCount: number): void {
+    const passedCount = begunCount - 1 - this.#begunCount + (this.#isLatestHeard || this.#begunCount === 0 ? 0 : 1)
+    this.lostPackets += passedCount * this.#typicalSourceCount
+    this.#begunCount = begunCount
+    this.#isLatestHeard = false
+    this.#lastDataUs = nowUs
+    this.#hasChanged = true
   }
 
   #begin(slice: number, frameBytes: number): OpenSlice | undefined {
     const open = slice < this.acceptsBelow ? (this.#takeFree() ?? this.#evictFor(slice)) : undefined
     if (open === undefined) {
       this.droppedForBuffers++
-      this.#noteStarved(slice)
+      this.#isStarved = true
+      this.#spoiltSlice = slice
       return undefined
     }
     open.begin(slice, frameBytes)
-    // When later slices have begun, this is a repair of one whose losses `countMissing` counts; what we dropped is no loss.
-    open.isCounted = slice < this.#begunCount - 1 || slice === this.#starvedSlice
+    // Losses of slices passed over are counted; of the slice begun last, what we gave up ourselves is no loss.
+    open.isCounted = slice < this.#begunCount - 1 || slice === this.#spoiltSlice
     this.open.set(slice, open)
     this.#typicalSourceCount = open.sourceCount
     this.#hasChanged = true
@@ -254,14 +260,10 @@ export class SliceAssembly {
     }
     if (emptiest === undefined) return undefined
     this.droppedForBuffers += emptiest.heldCount
-    this.#noteStarved(emptiest.slice)
+    this.#isStarved = true
+    this.#spoiltSlice = emptiest.slice
     this.open.delete(emptiest.slice)
     return emptiest
-  }
-
-  #noteStarved(slice: number): void {
-    if (slice !== this.#starvedSlice) this.#starvedCount++
-    this.#starvedSlice = slice
   }
 
   #complete(open: OpenSlice): void {
