@@ -2,7 +2,7 @@ import { findLimitBreach } from './control-limits.ts'
 import { skilfish as wire } from './generated/control.js'
 import type { Id64 } from './ids.ts'
 import type { AbortReason, Announce, ControlMessage, Nack, Phase, RepairEcho, SliceRange } from './messages.ts'
-import { encodePrefixInto, PacketType, PREFIX_BYTES } from './packet.ts'
+import { CONTROL_HEADER_BYTES, controlPacketBytesAt, encodePrefixInto, PacketType, PREFIX_BYTES } from './packet.ts'
 import { MAX_CONTROL_BYTES } from './params.ts'
 
 /**
@@ -19,21 +19,25 @@ export function encodeControl(message: ControlMessage, session: Id64, tag: numbe
   const breach = findLimitBreach(message)
   if (breach !== undefined) throw new RangeError(`${message.kind}: ${breach}`)
   const body = wire.Control.encode(toWire(message)).finish()
-  const packet = new Uint8Array(PREFIX_BYTES + body.length)
+  const packet = new Uint8Array(CONTROL_HEADER_BYTES + body.length)
   encodePrefixInto(packet, 0, PacketType.control, session, tag)
-  packet.set(body, PREFIX_BYTES)
+  packet[PREFIX_BYTES] = body.length >>> 8
+  packet[PREFIX_BYTES + 1] = body.length
+  packet.set(body, CONTROL_HEADER_BYTES)
   return packet
 }
 
 /**
- * Reads the control packet of `length` bytes at `at`, of which `packetTypeAt` has found that it is one. Never throws for what is
+ * Reads the control packet at `at`, of which `packetTypeAt` has found that it is one; at most `length` bytes are there. Never throws for what is
  * in the bytes, and copies what it keeps: `bytes` are the caller's again.
  */
 export function decodeControl(bytes: Uint8Array, at: number, length: number): ControlMessage | ControlFault {
-  if (length > MAX_CONTROL_BYTES) return 'control-limits'
+  const ownBytes = controlPacketBytesAt(bytes, at)
+  if (ownBytes > MAX_CONTROL_BYTES) return 'control-limits'
+  if (ownBytes > length) return 'control-malformed'
   let decoded: wire.Control.$Shape
   try {
-    decoded = wire.Control.decode(bytes.subarray(at + PREFIX_BYTES, at + length))
+    decoded = wire.Control.decode(bytes.subarray(at + CONTROL_HEADER_BYTES, at + ownBytes))
   } catch {
     return 'control-malformed'
   }

@@ -18,6 +18,12 @@ export const PREFIX_BYTES = 16
 /** Prefix, then slice index (4), frame length (3), symbol index (1); the symbol follows. */
 export const DATA_HEADER_BYTES = 24
 
+/**
+ * Prefix, then the length of the message (2); the message follows. The length parts control packets that a receiver's system has
+ * joined into one read (UDP_GRO joins packets of one size, and a last shorter one).
+ */
+export const CONTROL_HEADER_BYTES = 18
+
 /** Prefix, then oldest and newest version that the refusing peer speaks, one byte each. */
 export const REFUSAL_BYTES = 18
 
@@ -58,7 +64,7 @@ export function packetTypeAt(bytes: Uint8Array, at: number, length: number): Pac
   if (type === PacketType.refusal) return length < REFUSAL_BYTES ? 'too-short' : type
   const version = bytes[at + 2]!
   if (version < OLDEST_VERSION || version > PROTOCOL_VERSION) return 'other-version'
-  if (type === PacketType.control) return type
+  if (type === PacketType.control) return length <= CONTROL_HEADER_BYTES ? 'too-short' : type
   if (type !== PacketType.data) return 'unknown-type'
   return length <= DATA_HEADER_BYTES ? 'too-short' : type
 }
@@ -105,6 +111,10 @@ export const areDataFieldsValid = (frameBytes: number, symbolIndex: number, symb
   frameBytes >= frameHeadBytes(1) &&
   sourceSymbolCount(frameBytes, symbolBytes) <= MAX_SOURCE_SYMBOL_COUNT &&
   symbolIndex < MAX_SYMBOL_COUNT
+
+/** Length of the control packet at `at`, header and message, as it says; may reach beyond what was received. */
+export const controlPacketBytesAt = (bytes: Uint8Array, at: number): number =>
+  CONTROL_HEADER_BYTES + ((bytes[at + PREFIX_BYTES]! << 8) | bytes[at + PREFIX_BYTES + 1]!)
 
 /** A refusal: "I speak only versions `oldest` to `newest`". Sent by a receiver to a sender whose version it does not speak. */
 export function encodeRefusal(session: Id64): Uint8Array {

@@ -24,6 +24,7 @@ import {
   packetTypeAt,
   PacketType,
   PREFIX_BYTES,
+  CONTROL_HEADER_BYTES,
   PROTOCOL_VERSION,
   sessionAt,
   sliceIndexAt,
@@ -142,9 +143,10 @@ const mutated = (bytes: fc.Arbitrary<Uint8Array>, keepBytes: number): fc.Arbitra
 
 /** A control packet with any protobuf behind it. */
 const controlPacketOf = (body: Uint8Array): Uint8Array => {
-  const packet = new Uint8Array(PREFIX_BYTES + body.length)
+  const packet = new Uint8Array(CONTROL_HEADER_BYTES + body.length)
   encodePrefixInto(packet, 0, PacketType.control, { high: 1, low: 2 }, 3)
-  packet.set(body, PREFIX_BYTES)
+  packet.set([body.length >>> 8, body.length & 0xff], PREFIX_BYTES)
+  packet.set(body, CONTROL_HEADER_BYTES)
   return packet
 }
 
@@ -194,7 +196,7 @@ describe('control messages', () => {
   it('are not even parsed beyond the longest', () => {
     fc.assert(
       fc.property(from1To(65_507 - MAX_CONTROL_BYTES), (excess) => {
-        const bytes = { length: MAX_CONTROL_BYTES + excess } as Uint8Array
+        const bytes = controlPacketOf(new Uint8Array(MAX_CONTROL_BYTES - CONTROL_HEADER_BYTES + excess))
         expect(decodeControl(bytes, 0, bytes.length)).toBe('control-limits')
       }),
     )

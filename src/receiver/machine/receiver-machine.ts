@@ -1,4 +1,5 @@
 import {
+  controlPacketBytesAt,
   ANNOUNCE_INTERVAL_US,
   clipText,
   decodeControl,
@@ -70,12 +71,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
 
   handleDatagram(nowUs: Micros, from: PeerAddress, bytes: Uint8Array): void {
     if (this.#state === 'over') return
-    const { length } = bytes
-    const type = packetTypeAt(bytes, 0, length)
-    if (type === PacketType.control) this.#handleControl(nowUs, from, bytes, 0, length)
-    else if (type !== PacketType.data) this.#handleOther(nowUs, from, bytes, type)
-    else if (this.#session === undefined) this.#foreignPackets++
-    else this.#handleRun(nowUs, from, bytes, this.#session)
+    for (let at = 0; at < bytes.length;) at += this.#handlePacket(nowUs, from, bytes, at)
     this.#advance(nowUs)
   }
 
@@ -171,31 +167,42 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     }
   }
 
-  /** A coalesced run: packets of the session's size; the last may be shorter. */
-  #handleRun(nowUs: Micros, from: PeerAddress, bytes: Uint8Array, session: ReceiverSession): void {
-    const { packetBytes } = session.geometry
-    const { length } = bytes
-    for (let at = 0; at < length; at += packetBytes) {
-      const pieceBytes = Math.min(packetBytes, length - at)
-      const type = packetTypeAt(bytes, at, pieceBytes)
-      if (type === PacketType.control) this.#handleControl(nowUs, from, bytes, at, pieceBytes)
-      else if (type !== PacketType.data) this.#malformedPackets++
-      else if (session.owns(bytes, at)) session.handleData(nowUs, bytes, at, pieceBytes)
-      else this.#foreignPackets++
+  /** Takes the packet at `at` of what may be several, joined on receipt. @returns its length, or that of all that is left */
+  #handlePacket(nowUs: Micros, from: PeerAddress, bytes: Uint8Array, at: number): number {
+    const restBytes = bytes.length - at
+    const session = this.#session
+    const type = packetTypeAt(bytes, at, restBytes)
+    if (type === PacketType.control) {
+      this.#handleControl(nowUs, from, bytes, at, restBytes)
+      return controlPacketBytesAt(bytes, at)
     }
+    if (type !== PacketType.data) {
+      this.#handleOther(nowUs, from, bytes, at, type)
+      return restBytes
+    }
+    if (session === undefined) {
+      this.#foreignPackets++
+      return restBytes
+    }
+    // Data packets of a session are of one size; those of another one are none of ours, whatever their size.
+    const pieceBytes = Math.min(session.geometry.packetBytes, restBytes)
+    if (session.owns(bytes, at)) session.handleData(nowUs, bytes, at, pieceBytes)
+    else this.#foreignPackets++
+    return pieceBytes
   }
 
   #handleOther(
     nowUs: Micros,
     from: PeerAddress,
     bytes: Uint8Array,
+    at: number,
     type: PacketFault | typeof PacketType.refusal,
   ): void {
     if (type === 'too-short' || type === 'unknown-type') this.#malformedPackets++
     else this.#foreignPackets++
     if (type !== 'other-version' || this.#session !== undefined || this.#versionDeadlineUs !== Infinity) return
     this.#versionDeadlineUs = nowUs + 2 * ANNOUNCE_INTERVAL_US
-    this.#urgent = { packet: encodeRefusal(sessionAt(bytes, 0)), to: from }
+    this.#urgent = { packet: encodeRefusal(sessionAt(bytes, at)), to: from }
   }
 
   #handleControl(nowUs: Micros, from: PeerAddress, bytes: Uint8Array, at: number, length: number): void {

@@ -14,6 +14,8 @@ import {
   overheadBytes,
   packetTypeAt,
   PacketType,
+  CONTROL_HEADER_BYTES,
+  controlPacketBytesAt,
   PREFIX_BYTES,
   type AbortReason,
   type ControlMessage,
@@ -43,7 +45,7 @@ const decode = (packet: Uint8Array): unknown => decodeControl(packet, 0, packet.
 /** A control packet with these bytes of protobuf. */
 function packetOf(...body: readonly number[]): Uint8Array {
   const prefix = encode(DONE).subarray(0, PREFIX_BYTES)
-  return Uint8Array.from([...prefix, ...body])
+  return Uint8Array.from([...prefix, body.length >>> 8, body.length & 0xff, ...body])
 }
 
 /** A length-delimited field of protobuf. The content must be shorter than 16 KiB. */
@@ -229,12 +231,20 @@ describe('what is beyond the limits', () => {
     ['an empty announce', packetOf(...field(1, field(9, [])))],
     ['61 receivers', packetOf(...field(3, field(1, Array<number>(61 * 8).fill(1))))],
     ['400 slices', packetOf(...field(6, [...field(1, Array<number>(200).fill(1)), ...field(2, Array(200).fill(1))]))],
-    ['more bytes than any message has', new Uint8Array([...encode(DONE), ...new Uint8Array(MAX_CONTROL_BYTES)])],
+    ['more bytes than any message has', packetOf(...new Uint8Array(MAX_CONTROL_BYTES))],
   ])('is not taken: %s', (_, packet) => {
     expect(decode(packet)).toBe('control-limits')
   })
 
   it('ignores fields of later versions', () => {
-    expect(decode(new Uint8Array([...encode(DONE), ...field(15, [1, 2, 3])]))).toEqual(DONE)
+    expect(decode(packetOf(...encode(DONE).subarray(CONTROL_HEADER_BYTES), ...field(15, [1, 2, 3])))).toEqual(DONE)
+  })
+
+  it('reads the first of several packets that were joined, and knows where the next begins', () => {
+    const joined = Uint8Array.from([...encode(DONE), ...encode(DONE)])
+    expect(decode(joined)).toEqual(DONE)
+    const next = controlPacketBytesAt(joined, 0)
+    expect(decodeControl(joined, next, joined.length - next)).toEqual(DONE)
+    expect(decode(encode(DONE).subarray(0, -1))).toBe('control-malformed')
   })
 })

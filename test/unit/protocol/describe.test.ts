@@ -56,9 +56,9 @@ it('describes a refusal', () => {
 it('describes what is no packet', () => {
   const packet = encodeControl(DONE, SESSION, TAG)
   expect(describePacket(new Uint8Array())).toBe('too-short bytes=0')
-  expect(describePacket(packet.with(0, 0))).toBe('not-ours bytes=35')
-  expect(describePacket(packet.with(2, 9))).toBe('other-version version=9 bytes=35')
-  expect(describePacket(packet.with(3, 9))).toBe('unknown-type bytes=35')
+  expect(describePacket(packet.with(0, 0))).toBe('not-ours bytes=37')
+  expect(describePacket(packet.with(2, 9))).toBe('other-version version=9 bytes=37')
+  expect(describePacket(packet.with(3, 9))).toBe('unknown-type bytes=37')
   expect(describePacket(packet.subarray(0, 20))).toBe(`control-malformed ${IDENTITY} bytes=20`)
   expect(describePacket(new Uint8Array([...packet, ...new Uint8Array(500)]))).toBe(
     `control-limits ${IDENTITY} bytes=535`,
