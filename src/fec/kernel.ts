@@ -1,18 +1,17 @@
+import { compileWasm, isWasmSupported, type WasmMemory, type WasmNumber } from '../wasm.ts'
 import { multiply } from './galois.ts'
 import { WASM_BASE64 as RELAXED } from './generated/relaxed.ts'
 import { WASM_BASE64 as SIMD } from './generated/simd.ts'
 
 /**
- * The kernels, fastest first. Both give the same bytes. `relaxed` uses WebAssembly's relaxed SIMD, for 1.3 times the
- * speed where the engine has it (Node.js 22 on); `simd` runs on every supported Node.js.
+ * All kernels give the same bytes. `relaxed` uses WebAssembly's relaxed SIMD, for 1.3 times the speed where the engine has
+ * it (Node.js 22 on); `simd` runs on every supported Node.js.
  */
-const WASM = { relaxed: RELAXED, simd: SIMD } as const
-
-export type FecKernel = keyof typeof WASM
+export type FecKernel = 'relaxed' | 'simd'
 
 /** The kernels that this JavaScript engine can run, fastest first. */
 export function supportedKernels(): readonly FecKernel[] {
-  return (supported ??= (['relaxed', 'simd'] as const).filter((name) => WebAssembly.validate(decodeBase64(WASM[name]))))
+  return (supported ??= FASTEST_FIRST.filter((name) => isWasmSupported(WASM[name])))
 }
 
 /** One instance of a kernel with its fixed memory of 2.1 MiB, of which only what is used becomes resident. */
@@ -46,38 +45,30 @@ export class Kernel {
 }
 
 interface KernelExports {
-  readonly memory: { readonly buffer: ArrayBuffer }
-  readonly PRODUCTS: { readonly value: number }
-  readonly COEFFICIENTS: { readonly value: number }
-  readonly OUTPUT: { readonly value: number }
-  readonly SOURCES: { readonly value: number }
-  readonly SOURCES_CAPACITY: { readonly value: number }
+  readonly memory: WasmMemory
+  readonly PRODUCTS: WasmNumber
+  readonly COEFFICIENTS: WasmNumber
+  readonly OUTPUT: WasmNumber
+  readonly SOURCES: WasmNumber
+  readonly SOURCES_CAPACITY: WasmNumber
   readonly combine: (sourceCount: number, symbolBytes: number) => void
 }
 
-/** As much of WebAssembly's JavaScript interface as is used here; TypeScript knows it with the browser's types only. */
-declare const WebAssembly: {
-  readonly validate: (bytes: Uint8Array) => boolean
-  readonly Module: new (bytes: Uint8Array) => object
-  readonly Instance: new (module: object) => { readonly exports: unknown }
-}
+const FASTEST_FIRST: readonly FecKernel[] = ['relaxed', 'simd']
+const WASM: Readonly<Record<FecKernel, string>> = { relaxed: RELAXED, simd: SIMD }
 
 let supported: readonly FecKernel[] | undefined
-const modules = new Map<FecKernel, object>()
+const instantiators = new Map<FecKernel, () => unknown>()
 
 function instantiate(name: FecKernel): KernelExports {
-  let module = modules.get(name)
-  if (!module) {
+  let instantiator = instantiators.get(name)
+  if (!instantiator) {
     const names = supportedKernels()
     if (!names.includes(name)) throw new RangeError(`kernel is ${name}, expected one of: ${names.join(', ')}`)
-    module = new WebAssembly.Module(decodeBase64(WASM[name]))
-    modules.set(name, module)
+    instantiator = compileWasm(WASM[name])
+    instantiators.set(name, instantiator)
   }
-  return new WebAssembly.Instance(module).exports as KernelExports
-}
-
-function decodeBase64(text: string): Uint8Array {
-  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
+  return instantiator() as KernelExports
 }
 
 /**

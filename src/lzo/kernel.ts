@@ -1,3 +1,4 @@
+import { compileWasm, type WasmMemory, type WasmNumber } from '../wasm.ts'
 import { WASM_BASE64 } from './generated/lzo1x.ts'
 
 /** One instance of `assembly/lzo1x.ts`. Nothing in it checks the lengths that it is given: the caller does. */
@@ -15,28 +16,21 @@ export interface Kernel {
 }
 
 interface Exports {
-  readonly memory: { readonly buffer: ArrayBuffer }
-  readonly INPUT: { readonly value: number }
-  readonly OUTPUT: { readonly value: number }
-  readonly MAX_BLOCK_BYTES: { readonly value: number }
+  readonly memory: WasmMemory
+  readonly INPUT: WasmNumber
+  readonly OUTPUT: WasmNumber
+  readonly MAX_BLOCK_BYTES: WasmNumber
   readonly compress: (length: number, limit: number) => number
   readonly decompress: (length: number, capacity: number) => number
   readonly adler32: (adler: number, pointer: number, length: number) => number
 }
 
-/** As much of WebAssembly's JavaScript interface as is used here; TypeScript knows it with the browser's types only. */
-declare const WebAssembly: {
-  readonly Module: new (bytes: Uint8Array) => object
-  readonly Instance: new (module: object) => { readonly exports: unknown }
-}
-
-let module: object | undefined
+let instantiate: (() => unknown) | undefined
 
 /** An instance has a fixed memory of 2.1 MiB, of which only what is used becomes resident. The first one takes about 1 ms. */
 export function createKernel(): Kernel {
-  module ??= new WebAssembly.Module(Uint8Array.from(atob(WASM_BASE64), (character) => character.charCodeAt(0)))
-  const exports = new WebAssembly.Instance(module).exports as Exports
-  const { memory, INPUT, OUTPUT, MAX_BLOCK_BYTES, compress, decompress, adler32 } = exports
+  instantiate ??= compileWasm(WASM_BASE64)
+  const { memory, INPUT, OUTPUT, MAX_BLOCK_BYTES, compress, decompress, adler32 } = instantiate() as Exports
   return {
     input: new Uint8Array(memory.buffer, INPUT.value, MAX_BLOCK_BYTES.value),
     output: new Uint8Array(memory.buffer, OUTPUT.value, MAX_BLOCK_BYTES.value),
