@@ -1,0 +1,38 @@
+import { describe, expect, test } from 'vitest'
+import { simulateSuccess } from './scenario.ts'
+import type { World } from './world.ts'
+
+/** Messages from receivers that the sender had to take in each second of the session. */
+const messagesPerSec = (world: World): number => (world.sender.receivedPackets * 1e6) / world.nowUs
+
+const path = { down: { lossRatio: 0.01, delayUs: 200 }, up: { lossRatio: 0.01, delayUs: 200 } }
+
+const run = (count: number, seed = 1): World => {
+  const receivers = Array.from({ length: count }, () => ({}))
+  return simulateSuccess({ seed, path, receivers, dataBytes: 2_097_152, sliceBytes: 262_144 })
+}
+
+describe('groups', () => {
+  test.each([1, 2, 7, 30, 100, 200])('of %d receivers all get the image', (count) => {
+    run(count)
+  })
+
+  test('of 200 do not bury the sender in messages', () => {
+    const [few, many] = [run(20), run(200)]
+    // Joins and Dones are one each at least; all else must not grow with the group.
+    expect(messagesPerSec(many)).toBeLessThan(1500)
+    expect(many.sender.machine.stats().nacks).toBeLessThan(20 * few.sender.machine.stats().nacks)
+  })
+
+  test('of different receivers all get the image', () => {
+    const receivers = Array.from({ length: 24 }, (_, index) => ({
+      path: {
+        down: { lossRatio: [0, 0.001, 0.01, 0.1][index % 4]!, delayUs: 100 * 3 ** (index % 5) },
+        up: { lossRatio: [0, 0.2][index % 2]!, delayUs: 100 * 3 ** (index % 4) },
+      },
+      isSequential: index % 3 === 0,
+      bufferSlices: [8, 32, 64][index % 3]!,
+    }))
+    for (const seed of [1, 2]) simulateSuccess({ seed, receivers, dataBytes: 2_097_152 })
+  })
+})
