@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { Command, CommanderError, Option } from 'commander'
 import { EXIT_MEANING, EXIT_STATUS, SkilfishError, type ExitName } from '../errors.ts'
-import type { ValueParser } from './option-values.ts'
+import { parseNamed, type ValueParser } from './option-values.ts'
 
 /** One option: how it is written, what `--help` says of it, and how its value is read. Without `parse`: a switch. */
 export interface OptionForm<T> {
@@ -36,7 +36,7 @@ export interface ProgramForm<Forms extends OptionForms> {
 }
 
 /** What was given; an option that was not is left out. */
-export type OptionValues<Forms extends OptionForms> = {
+type OptionValues<Forms extends OptionForms> = {
   readonly [Key in keyof Forms]?: Forms[Key] extends OptionForm<infer T> ? T : never
 }
 
@@ -108,14 +108,7 @@ function createCommand<Forms extends OptionForms>(
 function createOption({ flags, help, parse }: OptionForm<unknown>): Option {
   const option = new Option(flags, help)
   if (parse === undefined) return option
-  return option.argParser((text: string) => {
-    try {
-      return parse(text)
-    } catch (error) {
-      if (!(error instanceof SkilfishError)) throw error
-      throw new SkilfishError(error.code, `${option.long ?? flags}: ${error.message}`, { cause: error })
-    }
-  })
+  return option.argParser((text: string) => parseNamed(option.long ?? flags, parse, text))
 }
 
 /** Writes out long options that were cut short. What follows an option as its value is left alone. */
@@ -146,7 +139,8 @@ function expandPrefixes(command: Command, args: readonly string[]): string[] {
 function epilogue<Forms extends OptionForms>(form: ProgramForm<Forms>): string {
   const examples = form.examples.map((line) => `  ${line}`)
   const exits = form.exits.map((name) => `  ${String(EXIT_STATUS[name]).padStart(3)}  ${EXIT_MEANING[name]}`)
-  return [...form.notes, '', 'Examples:', ...examples, '', 'Exit status:', ...exits].join('\n')
+  const notes = form.notes.length > 0 ? [...form.notes, ''] : []
+  return [...notes, 'Examples:', ...examples, '', 'Exit status:', ...exits].join('\n')
 }
 
 /** Puts a message of commander's, as `error: unknown option '--x'⏎(Did you mean --y?)`, into one line of our form. */

@@ -7,6 +7,19 @@ export type ValueParser<T> = (text: string) => T
 /** Longest time that an option takes, milliseconds: 23 days, what a timer of Node.js holds. */
 const MAX_TIME_MS = 2_000_000_000
 
+/**
+ * Reads the text of the option (or variable) `label`.
+ * @throws SkilfishError OPTION_INVALID that names it
+ */
+export function parseNamed<T>(label: string, parse: ValueParser<T>, text: string): T {
+  try {
+    return parse(text)
+  } catch (error) {
+    if (!(error instanceof SkilfishError)) throw error
+    throw new SkilfishError(error.code, `${label}: ${error.message}`, { cause: error })
+  }
+}
+
 const MS_PER_UNIT: Readonly<Record<string, number>> = { ms: 1, s: 1000, '': 1000, m: 60_000, min: 60_000, h: 3_600_000 }
 
 /**

@@ -2,7 +2,7 @@ import type { ReceiveOptions } from '../receiver/index.ts'
 import { parseGroup } from '../io/index.ts'
 import { DEFAULT_PORT } from '../protocol/index.ts'
 import { parseCommandLine, toggle, valued, type ProgramForm } from './command-line.ts'
-import { parseRatio } from './option-values.ts'
+import { parseNamed, parseRatio } from './option-values.ts'
 import {
   definedOnly,
   NETWORK_OPTIONS,
@@ -48,7 +48,7 @@ const FORM: ProgramForm<typeof OPTIONS> = {
   notes: ['With TARGET -, --json prints to standard error.'],
   examples: [
     'skilfish-recv --interface eth1 /dev/sda',
-    'skilfish-recv --start-timeout 10m --image-id debian-13 /var/lib/images/debian.img',
+    'skilfish-recv --start-timeout 10m --image-id debian-13 debian.img',
     'skilfish-recv - | tar x',
   ],
   exits: ['success', 'internal', 'usage', 'nobody', 'storage', 'network', 'peerLost', 'refused', 'interrupted'],
@@ -87,7 +87,7 @@ export function parseReceiveCommand(
     direct: values.direct,
     assumeZeroed: values.assumeZeroed,
     offload: values.noOffload ? 'off' : undefined,
-    dropRatio: drop === undefined || drop === '' ? undefined : parseRatio(drop),
+    dropRatio: drop === undefined || drop === '' ? undefined : parseNamed('SKILFISH_DROP', parseRatio, drop),
   })
   return { kind: 'run', options, output: outputChoice(values) }
 }

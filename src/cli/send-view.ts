@@ -69,9 +69,10 @@ export function sendOutcome(result: SendResult, isVerbose: boolean): Outcome {
   const complete = receivers.filter(({ state }) => state === 'done').length
   const failed = receivers.filter(({ state }) => state !== 'done')
   const rate = transferMs > 0 ? ` at ${formatBitrate((stats.wireBytes * 8000) / transferMs)}` : ''
+  const holes = holeBytes > 0 ? `${formatBytes(holeBytes)} of holes and zeros not sent` : 'no holes'
   const rows: [string, string][] = [
     ['image', formatBytes(imageBytes)],
-    ['data', `${formatBytes(dataBytes)}; ${formatBytes(holeBytes)} of holes and zeros not sent`],
+    ['data', `${formatBytes(dataBytes)}, ${holes}`],
     ['compressed', `${formatBytes(frameBytes)}; ${formatShare(dataBytes - frameBytes, dataBytes)} saved`],
     ['on the wire', `${formatBytes(stats.wireBytes)} in ${formatCount(stats.packets, 'packet')}${rate}`],
     ['repairs', repairText(stats)],

@@ -9,7 +9,7 @@ import { RateMeter } from './rate-meter.ts'
 import { scaledCap } from './scaled-cap.ts'
 import { parseSendCommand, type SendCommand } from './send-command.ts'
 import { sendOutcome, sendUpdate } from './send-view.ts'
-import { isForeground, listenForKey } from './start-key.ts'
+import { isForegroundProcess, listenForKey } from './start-key.ts'
 
 await runProgram({
   name: 'skilfish-send',
@@ -50,7 +50,7 @@ async function run(command: SendCommand, { output, interruption }: ProgramContex
 /** Keys are heard only where somebody sees that they are, and where they are not the image. */
 function canHearKeys({ options, output, isKeyboardWanted }: SendCommand): boolean {
   if (!isKeyboardWanted || output.isJson || output.isQuiet || options.source === '-') return false
-  return process.stdin.isTTY && process.stderr.isTTY && isForeground()
+  return process.stdin.isTTY && process.stderr.isTTY && isForegroundProcess()
 }
 
 function startOnKey(handle: SendHandle, output: Output, interruption: Interruption): () => void {

@@ -12,6 +12,7 @@ const SIGNAL_KEYS: Readonly<Record<number, NodeJS.Signals>> = { 0x1a: 'SIGTSTP',
 export function listenForKey(
   terminal: ReadStream,
   handlers: { readonly onKey: () => void; readonly onInterrupt: () => void },
+  isForeground: () => boolean = isForegroundProcess,
 ): () => void {
   let isListening = true
   const stop = (): void => {
@@ -51,7 +52,7 @@ export function listenForKey(
  * Whether this process may set up its terminal. A background job that tries is stopped by the kernel (SIGTTOU), so it must not.
  * Where the system does not tell, true.
  */
-export function isForeground(): boolean {
+export function isForegroundProcess(): boolean {
   try {
     return isForegroundStat(readFileSync('/proc/self/stat', 'latin1'))
   } catch {

@@ -69,7 +69,10 @@ export class TerminalOutput implements Output {
   }
 }
 
+/** Puts the second line under the bar of the first. */
+const INDENT = ' '.repeat(4)
+
 const linesOf = ({ percent, facts, phase, details }: ProgressUpdate): LiveLine[] => [
   { label: '', percent, text: facts.join('  ') },
-  { label: '', percent: undefined, text: [phase, ...details].join('  ') },
+  { label: INDENT, percent: undefined, text: [phase, ...details].join('  ') },
 ]

@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs'
+import { expect, it } from 'vitest'
+import { parseReceiveCommand } from '../../../src/cli/receive-command.ts'
+import { parseSendCommand } from '../../../src/cli/send-command.ts'
+import { ERROR_TABLE, EXIT_MEANING, EXIT_STATUS, type ExitName } from '../../../src/errors.ts'
+
+const read = (name: string): string => readFileSync(new URL(`../../../docs/${name}`, import.meta.url), 'utf8')
+
+/** The cells of all rows of the table below a heading, without its own head. */
+function tableBelow(heading: string): string[][] {
+  const section = read('errors.md').split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? ''
+  const rows = section.split('\n').filter((line) => line.startsWith('|'))
+  return rows.slice(2).map((line) => line.slice(2, -2).split(' | '))
+}
+
+it('docs/errors.md lists the codes of the table, in its order and words', () => {
+  const wanted = Object.entries(ERROR_TABLE).map(([code, { meaning, remedy, exit }]) => [
+    ...[`\`${code}\``, meaning, remedy, String(EXIT_STATUS[exit])],
+  ])
+  expect(tableBelow('Codes')).toEqual(wanted)
+})
+
+it('docs/errors.md lists the exit statuses', () => {
+  const wanted = Object.entries(EXIT_STATUS).map(([name, status]) => [
+    ...[String(status), `\`${name}\``, EXIT_MEANING[name as ExitName]],
+  ])
+  expect(tableBelow('Exit statuses')).toEqual(wanted)
+})
+
+it('exit statuses are told apart by the shell, and each is used', () => {
+  const statuses = Object.values(EXIT_STATUS)
+  expect(new Set(statuses).size).toBe(statuses.length)
+  for (const status of statuses) expect(status).toBeLessThanOrEqual(130)
+  const used = new Set<ExitName>(['success', 'internal', ...Object.values(ERROR_TABLE).map(({ exit }) => exit)])
+  expect([...used].sort()).toEqual(Object.keys(EXIT_STATUS).sort())
+})
+
+it.each([
+  ['send', parseSendCommand(['--help'])],
+  ['recv', parseReceiveCommand(['--help'])],
+])('docs/command-line.md shows the help of skilfish-%s as it is', (program, command) => {
+  const [, shown] = read('command-line.md').split(`<!-- help: ${program} -->\n\n\`\`\`\n`)
+  expect(shown?.split('\n```\n')[0]).toBe(command.kind === 'text' ? command.text.trimEnd() : 'no help')
+})
