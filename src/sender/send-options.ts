@@ -17,7 +17,7 @@ export interface SendOptions {
   readonly interface?: string
   /** Routers that packets may cross, plus one: 1 to 255. Default 1, the local network. */
   readonly ttl?: number
-  /** Smallest MTU on the way, 576 to 65,535 bytes. Default 1500. */
+  /** Smallest MTU on the way, 576 to 65,535 bytes. Default 1500, or the interface's where that is smaller. */
   readonly mtuBytes?: number
   /** Plain bytes of a slice: a multiple of 4096, 16 KiB to 1 MiB. Default 256 KiB. */
   readonly sliceBytes?: number

@@ -10,12 +10,14 @@ import {
   openUdpSocket,
   parseGroup,
   resolveInterface,
+  type NetworkInterface,
   type Spool,
   type UdpSocket,
 } from '../io/index.ts'
 import {
   clipText,
   DEFAULT_GROUP,
+  DEFAULT_MTU_BYTES,
   DEFAULT_PORT,
   formatId,
   overheadBytes,
@@ -106,7 +108,9 @@ class Transfer implements SendHandle {
   async #run(): Promise<SendResult> {
     const { signal, spool: spoolPath, compress = 'lzo', source: given } = this.#options
     const group = parseGroup(this.#options.group ?? DEFAULT_GROUP, DEFAULT_PORT)
-    const geometry = planGeometry({ ...this.#options, family: group.family })
+    const networkInterface = resolveInterface(this.#options.interface, group.family)
+    const mtuBytes = fittingMtu(this.#options.mtuBytes, networkInterface)
+    const geometry = planGeometry({ ...this.#options, mtuBytes, family: group.family })
     const codec = codecOf(compress)
     throwIfAborted(signal)
     const source = typeof given === 'string' ? await openSource(given) : given
@@ -116,7 +120,6 @@ class Transfer implements SendHandle {
     const abort = (): void => this.#abort('interrupted', interrupted())
     try {
       if (spoolPath !== undefined && !isRandomAccess(source)) spool = await openSpool(spoolPath)
-      const networkInterface = resolveInterface(this.#options.interface, group.family)
       const { ttl, offload, feedbackPort } = this.#options
       socket = await openUdpSocket({
         ...{ group, role: 'sender', interface: networkInterface },
@@ -291,6 +294,18 @@ class Transfer implements SendHandle {
       ...{ stats: this.#machine!.stats(), receivers: this.#machine!.receivers(), socket: socket.facts },
     }
   }
+}
+
+/**
+ * The MTU to plan for: what was asked for, else Ethernet's or the interface's, whichever is smaller.
+ * @throws SkilfishError OPTION_INVALID when the interface cannot carry what was asked for
+ */
+function fittingMtu(wanted: number | undefined, networkInterface: NetworkInterface | undefined): number {
+  const most = networkInterface?.mtuBytes
+  if (most === undefined || (wanted ?? 0) <= most)
+    return wanted ?? Math.min(DEFAULT_MTU_BYTES, most ?? DEFAULT_MTU_BYTES)
+  const text = `cannot send packets of MTU ${wanted} on ${networkInterface?.name}, whose MTU is ${most}`
+  throw new SkilfishError('OPTION_INVALID', `${text}: use --mtu ${most} or less`)
 }
 
 const interrupted = (): SkilfishError => new SkilfishError('INTERRUPTED', 'the transfer was interrupted')
