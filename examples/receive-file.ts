@@ -1,14 +1,12 @@
-// Receives an image into a file or block device:  node receive-file.js target.raw [interface]
+// Receives an image into a file or block device:
+//   node receive-file.js target.raw eth0 [group]
 import { receive, SkilfishError } from 'skilfish'
 
-const [target = '', networkInterface] = process.argv.slice(2)
+const [target = 'target.raw', networkInterface = 'eth0', group = '239.192.83.75:9757'] = process.argv.slice(2)
 try {
-  const result = await receive({
-    target,
-    ...(networkInterface === undefined ? {} : { interface: networkInterface }),
-    startTimeoutMs: 60_000,
-  }).finished
-  console.log(`${result.imageName}: ${result.imageBytes} bytes, ${result.rootDigest}`)
+  const transfer = receive({ target, group, interface: networkInterface, startTimeoutMs: 60_000 })
+  const { imageName, imageBytes, rootDigest } = await transfer.finished
+  console.log(`received ${imageName}: ${imageBytes} bytes, digest ${rootDigest}`)
 } catch (error) {
   if (!(error instanceof SkilfishError)) throw error
   console.error(`${error.message}. ${error.remedy}.`)
