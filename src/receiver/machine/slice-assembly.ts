@@ -44,8 +44,8 @@ export class SliceAssembly {
   #typicalSourceCount = 1
   #lastDataUs = 0
   #isStarved = false
-  /** The slice of which symbols were last given up: dropped, evicted or rejected. */
-  #spoiltSlice: number | undefined
+  /** What it lacks is no loss, or counted: the slice last dropped, evicted or rejected, or unheard when End came. */
+  #excusedSlice: number | undefined
   #hasChanged = false
 
   constructor(
@@ -134,6 +134,8 @@ export class SliceAssembly {
   noteBegun(nowUs: number, begunCount: number, hasEnded: boolean): void {
     if (this.#listensFrom === undefined) {
       this.#listensFrom = this.#begunCount = begunCount
+      this.#lastDataUs = nowUs
+      this.#hasChanged = true
       // What came of the slice begun last, we did not listen to.
       this.#isLatestHeard = true
     } else if (begunCount > this.#begunCount) {
@@ -142,6 +144,7 @@ export class SliceAssembly {
     if (!hasEnded || this.#isLatestHeard) return
     this.lostPackets += this.#typicalSourceCount
     this.#isLatestHeard = true
+    this.#excusedSlice = this.#begunCount - 1
   }
 
   /** Takes a symbol, which lies in `bytes` at `symbolAt` (copied). The other values are within the session's limits. */
@@ -192,7 +195,7 @@ export class SliceAssembly {
   /** @throws RangeError when the slice is not with the driver */
   reject(slice: number): void {
     this.#release(slice)
-    this.#spoiltSlice = slice
+    this.#excusedSlice = slice
   }
 
   /** Counts the losses of an open slice that is about to be asked for: once a slice. */
@@ -227,12 +230,12 @@ export class SliceAssembly {
     if (open === undefined) {
       this.droppedForBuffers++
       this.#isStarved = true
-      this.#spoiltSlice = slice
+      this.#excusedSlice = slice
       return undefined
     }
     open.begin(slice, frameBytes)
-    // Losses of slices passed over are counted; of the slice begun last, what we gave up ourselves is no loss.
-    open.isCounted = slice < this.#begunCount - 1 || slice === this.#spoiltSlice
+    // Losses of slices passed over have been counted.
+    open.isCounted = slice < this.#begunCount - 1 || slice === this.#excusedSlice
     this.open.set(slice, open)
     this.#typicalSourceCount = open.sourceCount
     this.#hasChanged = true
@@ -261,7 +264,7 @@ export class SliceAssembly {
     if (emptiest === undefined) return undefined
     this.droppedForBuffers += emptiest.heldCount
     this.#isStarved = true
-    this.#spoiltSlice = emptiest.slice
+    this.#excusedSlice = emptiest.slice
     this.open.delete(emptiest.slice)
     return emptiest
   }
