@@ -3,6 +3,9 @@ import { MAX_BITS_PER_SEC } from './bitrate.ts'
 /** First rate, bits per second. Ours: no 1 Gbit/s network drops it, and doubling reaches 1.6 Gbit/s in three reports. */
 const START_BITS_PER_SEC = 200_000_000
 
+/** A cap up to this is the first rate: who gives it has thought of the network. Above, it may be meant as no cap. Ours. */
+const TRUSTED_CAP_BITS_PER_SEC = 1_000_000_000
+
 /** Lowest rate, bits per second: a receiver that cannot take this needs the slow-receiver policy, not a lower rate. Ours. */
 const FLOOR_BITS_PER_SEC = 1_000_000
 
@@ -90,7 +93,7 @@ export class AdaptiveRate {
   /** @param capBitsPerSec the rate never exceeds it; default 400 Gbit/s */
   constructor(nowUs: number, capBitsPerSec: number = MAX_BITS_PER_SEC) {
     this.#capBitsPerSec = capBitsPerSec
-    this.#bitsPerSec = Math.min(START_BITS_PER_SEC, capBitsPerSec)
+    this.#bitsPerSec = capBitsPerSec <= TRUSTED_CAP_BITS_PER_SEC ? capBitsPerSec : START_BITS_PER_SEC
     this.#intervalBeganUs = nowUs
     this.#ignoreUntilUs = nowUs
   }

@@ -19,7 +19,15 @@ export interface DiskDone {
   readonly frame: Uint8Array
 }
 
-export type SimEvent = Arrival | Wake | DiskDone
+/** Something that a test wants to happen at that time. */
+export interface Appointment {
+  readonly kind: 'appointment'
+  readonly atUs: number
+  order: number
+  readonly then: () => void
+}
+
+export type SimEvent = Arrival | Wake | DiskDone | Appointment
 export type SimQueue = EventQueue<SimEvent>
 
 /** A machine with the part of its driver played: everything outside the protocol that a real program would do around it. */
@@ -30,9 +38,6 @@ export interface Party {
   handleWake(nowUs: number): void
   handleDisk(nowUs: number, slice: number, frame: Uint8Array): void
 }
-
-/** The largest UDP payload at the MTU of the simulated network: a control message beyond it would be split up. */
-export const MAX_PACKET_BYTES = 1472
 
 /** Rounds of a machine's events and packets at one moment that are no longer work but a livelock. */
 const MAX_ROUNDS = 100_000

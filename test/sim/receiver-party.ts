@@ -1,9 +1,9 @@
 import { FecDecoder } from '../../src/fec/index.ts'
-import { drawId, type Geometry } from '../../src/protocol/index.ts'
+import { drawId, MAX_CONTROL_BYTES, type Geometry } from '../../src/protocol/index.ts'
 import { seededRandom } from '../../src/random.ts'
 import { ReceiverMachine, type ReceiverEvent, type ReceiverMachineOptions } from '../../src/receiver/machine/index.ts'
 import type { Network } from './network.ts'
-import { MAX_PACKET_BYTES, Pump, type Party, type SimQueue } from './party.ts'
+import { Pump, type Party, type SimQueue } from './party.ts'
 import { isSound, type SyntheticImage } from './synthetic-image.ts'
 
 /** Time to open the target and to flush it at the end, microseconds. */
@@ -66,7 +66,7 @@ export class ReceiverParty implements Party {
     const sent = this.machine.pollTransmit(this.#nowUs, into)
     if (sent === undefined) return false
     if (sent.to?.address !== SENDER_ADDRESS.address) throw new Error('a receiver sends to its sender only')
-    if (sent.bytes < 1 || sent.bytes > MAX_PACKET_BYTES) throw new Error(`a packet has ${sent.bytes} bytes`)
+    if (sent.bytes < 1 || sent.bytes > MAX_CONTROL_BYTES) throw new Error(`a packet has ${sent.bytes} bytes`)
     const bytes = into.slice(0, sent.bytes)
     this.#onSent(this.#nowUs, bytes)
     this.#network.unicast(this.#nowUs, this.index, bytes)

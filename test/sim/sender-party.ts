@@ -3,7 +3,7 @@ import { drawId, type Geometry } from '../../src/protocol/index.ts'
 import { seededRandom } from '../../src/random.ts'
 import { SenderMachine, type SenderEvent, type SenderMachineOptions } from '../../src/sender/machine/index.ts'
 import type { Network } from './network.ts'
-import { MAX_PACKET_BYTES, Pump, type Party, type SimQueue } from './party.ts'
+import { Pump, type Party, type SimQueue } from './party.ts'
 import type { SyntheticImage } from './synthetic-image.ts'
 
 /** Time that reading and encoding one slice takes, microseconds. */
@@ -32,6 +32,7 @@ export class SenderParty implements Party {
   readonly #into = new Uint8Array(65_536)
   readonly #windowSlices: number
   readonly #canReread: boolean
+  readonly #packetBytes: number
   readonly #onSent: (nowUs: number, bytes: Uint8Array, segmentBytes: number) => void
   #nextSlice = 0
   #heldCount = 0
@@ -48,7 +49,7 @@ export class SenderParty implements Party {
     if (sent === undefined) return false
     if (sent.bytes < 1 || sent.segmentBytes < 1 || sent.to !== undefined)
       throw new Error('a sender sends to the group only')
-    if (sent.segmentBytes > MAX_PACKET_BYTES) throw new Error(`a packet of ${sent.segmentBytes} bytes is too large`)
+    if (sent.segmentBytes > this.#packetBytes) throw new Error(`a packet of ${sent.segmentBytes} bytes is too large`)
     const bytes = this.#into.slice(0, sent.bytes)
     this.#onSent(this.#nowUs, bytes, sent.segmentBytes)
     this.#network.multicast(this.#nowUs, bytes, sent.segmentBytes)
@@ -97,6 +98,7 @@ export class SenderParty implements Party {
     this.#onSent = world.onSent
     this.#windowSlices = options.windowSlices
     this.#canReread = options.canReread
+    this.#packetBytes = options.geometry.packetBytes
     this.#pump = new Pump(world.queue, this)
     this.machine = new SenderMachine(nowUs, options)
     this.#run(nowUs)

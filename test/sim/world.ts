@@ -8,10 +8,10 @@ import { ReceiverParty, type ReceiverSetup } from './receiver-party.ts'
 import { SenderParty, type SenderSetup } from './sender-party.ts'
 import { synthesise, type SyntheticImage } from './synthetic-image.ts'
 
-/** A receiver of the world: when it comes, over which path, with which options and disk. */
+/** A receiver of the world: when it comes (Infinity: when an incident starts it), over which path, with which options and disk. */
 export type WorldReceiver = ReceiverSetup & { readonly joinAtUs?: number; readonly path?: PathSpec }
 
-/** Something that happens in the world once its time or condition has come. */
+/** Something that happens in the world once its condition has come. */
 export interface Incident {
   /** Looked at after every event; true: now. */
   readonly when: (world: World) => boolean
@@ -60,6 +60,7 @@ export class World {
   readonly #random: Random
   readonly #queue: SimQueue = new EventQueue<SimEvent>()
   readonly #pending: Incident[]
+  #appointmentCount = 0
   readonly #record = createHash('sha256')
 
   constructor(spec: WorldSpec) {
@@ -78,8 +79,14 @@ export class World {
     for (let index = 0; index < spec.receivers.length; index++) {
       const { joinAtUs = 0 } = spec.receivers[index]!
       if (joinAtUs === 0) this.startReceiver(index)
-      else this.#pending.push({ when: () => this.nowUs >= joinAtUs, then: () => this.startReceiver(index) })
+      else if (joinAtUs < Infinity) this.schedule(joinAtUs, () => this.startReceiver(index))
     }
+  }
+
+  /** Has something happen at that time. The world does not end before. */
+  schedule(atUs: number, then: () => void): void {
+    this.#appointmentCount++
+    this.#queue.push({ kind: 'appointment', atUs, order: 0, then })
   }
 
   /** Starts a sender of the same image: the first, or one in the place of one that was killed. */
@@ -116,7 +123,8 @@ export class World {
     return (
       !this.sender.isRunning &&
       this.#pending.length === 0 &&
-      this.receivers.every((receiver) => receiver === undefined || !receiver.isRunning)
+      this.#appointmentCount === 0 &&
+      this.receivers.every((receiver) => receiver?.isRunning !== true)
     )
   }
 
@@ -153,6 +161,11 @@ export class World {
   }
 
   #dispatch(event: SimEvent): void {
+    if (event.kind === 'appointment') {
+      this.#appointmentCount--
+      event.then()
+      return
+    }
     const party = event.kind !== 'arrival' ? event.party : event.to === SENDER ? this.sender : this.receivers[event.to]
     if (party?.isRunning !== true) return
     if (event.kind === 'arrival') party.handleDatagram(event.atUs, event.bytes, event.from)

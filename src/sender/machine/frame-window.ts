@@ -3,6 +3,7 @@ import { sourceSymbolCount } from '../../protocol/index.ts'
 interface Held {
   readonly frame: Uint8Array
   readonly sourceCount: number
+  sentUs: number
 }
 
 /** The encoded frames in memory, bounded by the machine's window, oldest first. */
@@ -29,7 +30,11 @@ export class FrameWindow {
   }
 
   add(sliceIndex: number, frame: Uint8Array): void {
-    this.#frames.set(sliceIndex, { frame, sourceCount: sourceSymbolCount(frame.length, this.#symbolBytes) })
+    this.#frames.set(sliceIndex, {
+      frame,
+      sourceCount: sourceSymbolCount(frame.length, this.#symbolBytes),
+      sentUs: Infinity,
+    })
   }
 
   frame(sliceIndex: number): Uint8Array | undefined {
@@ -38,6 +43,17 @@ export class FrameWindow {
 
   sourceSymbolCount(sliceIndex: number): number | undefined {
     return this.#frames.get(sliceIndex)?.sourceCount
+  }
+
+  /** The first pass has sent the last of the slice. */
+  noteSent(nowUs: number, sliceIndex: number): void {
+    const held = this.#frames.get(sliceIndex)
+    if (held !== undefined) held.sentUs = nowUs
+  }
+
+  /** When the first pass had sent the slice; Infinity when it has not, or the slice is not held. */
+  sentUs(sliceIndex: number): number {
+    return this.#frames.get(sliceIndex)?.sentUs ?? Infinity
   }
 
   /** The slice held longest that may go, or undefined. Looks at no more than the first eight, which are the oldest. */

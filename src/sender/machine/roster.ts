@@ -9,6 +9,7 @@ interface Member {
   state: ReceiverView['state']
   reason: string
   heardUs: number
+  reportedUs: number
   settledCount: number
   settledBelow: number
   receivedPackets: number
@@ -84,7 +85,7 @@ export class Roster {
     }
     if (this.#members.size >= MAX_RECEIVER_COUNT) return 'full'
     this.#members.set(key, {
-      ...{ id, key, name: name ?? key, address, state: 'live', reason: '', heardUs: nowUs },
+      ...{ id, key, name: name ?? key, address, state: 'live', reason: '', heardUs: nowUs, reportedUs: -Infinity },
       ...{ settledCount: 0, settledBelow: 0, receivedPackets: 0, lostPackets: 0 },
       ...{ isStruggling: false, goodReportCount: 0, isDeferred: false },
     })
@@ -97,6 +98,7 @@ export class Roster {
   report(nowUs: number, report: Report): void {
     const member = this.#members.get(formatId(report.receiver))
     if (member === undefined) return
+    member.reportedUs = nowUs
     member.settledCount = report.settledCount
     if (report.settledBelow > member.settledBelow) {
       if (this.#lowest !== undefined && member.settledBelow <= this.#lowest) this.#lowest = undefined
@@ -125,6 +127,12 @@ export class Roster {
     return true
   }
 
+  /** True when the receiver has told its name: a NACK may come before its Join. */
+  isNamed(id: Id64): boolean {
+    const member = this.#members.get(formatId(id))
+    return member !== undefined && member.name !== member.key
+  }
+
   /** True while a live receiver loses much, or its buffers are full. */
   isStruggling(id: Id64): boolean {
     return this.#members.get(formatId(id))?.isStruggling === true
@@ -150,9 +158,9 @@ export class Roster {
     return this.#liveWhere((member) => member.heardUs < sinceUs)
   }
 
-  /** Live receivers that struggle and have settled every slice below `sliceIndex`, but not that one. */
-  strugglingAt(sliceIndex: number): Id64[] {
-    return this.#liveWhere((member) => member.isStruggling && member.settledBelow === sliceIndex)
+  /** Live receivers that have settled every slice below `sliceIndex` but not that one, by a report since `sinceUs`. */
+  stuckAt(sliceIndex: number, sinceUs: number): Id64[] {
+    return this.#liveWhere((member) => member.settledBelow === sliceIndex && member.reportedUs >= sinceUs)
   }
 
   view(id: Id64): ReceiverView | undefined {

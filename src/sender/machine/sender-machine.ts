@@ -290,6 +290,8 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     const isPutOff = this.#phase === 'sending' && this.#slow.isPutOff(nack.receiver)
     const { liveCount: groupCount, grttUs } = this.#roster
     if (this.#nackDesk.take(nowUs, nack, { groupCount, grttUs, passSlice: this.#passSlice, isPutOff })) return
+    // Its Join is under way, and it will ask again: the result should name it.
+    if (!this.#roster.isNamed(nack.receiver)) return
     const text = 'the source cannot be read again and the sender has no spool'
     this.#drop(nowUs, nack.receiver, 'data-gone', `came too late: ${text}`)
   }
@@ -332,9 +334,12 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     const hasEnded = this.#end !== undefined
     const hasRoom = this.#supply.refill({ isMending, hasEnded, passSlice: this.#passSlice, holdFrom })
     const isHeldUp = !hasRoom && holdFrom < this.#passSlice
-    if (!this.#slow.noteHeldUp(nowUs, isHeldUp)) return
+    this.#slow.noteHeldUp(nowUs, isHeldUp)
+    if (!isHeldUp) return
     const text = `too slow: held the others up for ${SLOW_GRACE_US / 1e6} s`
-    for (const id of this.#roster.strugglingAt(holdFrom)) this.#drop(nowUs, id, 'too-slow', text)
+    for (const id of this.#slow.takeDrops(holdFrom, this.#window.sentUs(holdFrom))) {
+      this.#drop(nowUs, id, 'too-slow', text)
+    }
   }
 
   #announce(nowUs: Micros): Announce {
@@ -400,6 +405,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     else this.#counters.proactiveSymbols++
     this.#writer.writeInto(into, at, slice, frame, sourceCount, symbol)
     if (++this.#passSymbol >= sourceCount + this.#proactiveCount(sourceCount)) {
+      this.#window.noteSent(nowUs, slice)
       this.#passSlice++
       this.#passSymbol = 0
     }

@@ -1,4 +1,4 @@
-import type { Micros, Report } from '../../protocol/index.ts'
+import { holdoffUs, type Id64, type Micros, type Report } from '../../protocol/index.ts'
 import type { Roster } from './roster.ts'
 import type { SenderMachineOptions } from './sender-options.ts'
 
@@ -7,6 +7,10 @@ export const SLOW_GRACE_US = 2_000_000
 
 /** A receiver that can take less than this share of what the others take is slow: below it, it would more than double their time. Ours. */
 const SLOW_RATIO = 0.5
+
+/** How long after the last of a slice was sent a receiver should have settled it, microseconds, and rounds of repair. Ours. */
+const MIN_SETTLE_US = 500_000
+const REPAIR_ROUNDS = 4
 
 /** What the group could take is forgotten slowly, per interval: by half in 3.4 s of 100 ms. Ours. */
 const MEMORY_RATIO = 0.98
@@ -58,18 +62,26 @@ export class SlowReceivers {
     return this.#policy === 'defer' && this.#roster.isDeferred(receiver)
   }
 
-  /**
-   * Notes whether the first pass is held up because frames must be held. Time without relieves time with.
-   * @returns true when whoever holds it up has had its grace
-   */
-  noteHeldUp(nowUs: Micros, isHeldUp: boolean): boolean {
+  /** Notes whether the first pass is held up because frames must be held. Time without relieves time with. */
+  noteHeldUp(nowUs: Micros, isHeldUp: boolean): void {
     const elapsedUs = nowUs - this.#notedUs
     this.#heldUpUs = Math.max(0, this.#heldUpUs + (this.#isHeldUp ? elapsedUs : -elapsedUs))
     this.#isHeldUp = isHeldUp
     this.#notedUs = nowUs
-    if (this.#policy !== 'drop' || !isHeldUp || this.#heldUpUs < SLOW_GRACE_US) return false
+  }
+
+  /**
+   * Whom to drop: nobody before the grace is over, then those who had not settled the slice that all wait for, although they
+   * reported long after it was sent. Not when they are most of the receivers: then it is not they who are slow.
+   * @param sentUs when that slice had been sent
+   */
+  takeDrops(sliceIndex: number, sentUs: Micros): readonly Id64[] {
+    if (this.#policy !== 'drop' || this.#heldUpUs < SLOW_GRACE_US) return []
     this.#heldUpUs = 0
-    return true
+    const { liveCount, grttUs } = this.#roster
+    const repairUs = REPAIR_ROUNDS * holdoffUs(liveCount, grttUs)
+    const stuck = this.#roster.stuckAt(sliceIndex, sentUs + Math.max(MIN_SETTLE_US, repairUs))
+    return stuck.length * 2 <= liveCount ? stuck : []
   }
 
   /** True when at most half of the live receivers struggle. */

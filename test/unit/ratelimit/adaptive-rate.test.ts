@@ -59,6 +59,11 @@ describe('AdaptiveRate', () => {
     expect(rates.slice(0, 7)).toEqual([2e8, 2e8, 4e8, 8e8, 16e8, 20e8, 20e8])
   })
 
+  it('starts at a cap of up to 1 Gbit/s', () => {
+    expect(run([CLEAN], 1, { cap: 1e9 })).toEqual([1e9])
+    expect(run([CLEAN], 1, { cap: 1e6 })).toEqual([1e6])
+  })
+
   it.each([20e6, 90e6, 940e6, 9.4e9])('settles near a bottleneck of %d bit/s', (bottleneckBitsPerSec) => {
     const rates = run([{ bottleneckBitsPerSec, lossRatio: 0 }], 300).slice(100)
     expect(mean(rates) / bottleneckBitsPerSec).toBeGreaterThan(0.9)

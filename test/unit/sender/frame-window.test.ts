@@ -32,6 +32,13 @@ test('finds the frame held longest that may go', () => {
   expect(new FrameWindow(1000).first).toBe(Infinity)
 })
 
+test('knows when a slice was sent', () => {
+  const window = filled(2)
+  window.noteSent(500, 1)
+  window.noteSent(500, 7)
+  expect([window.sentUs(0), window.sentUs(1), window.sentUs(7)]).toEqual([Infinity, 500, Infinity])
+})
+
 test('looks at the eight oldest only', () => {
   const window = filled(9)
   expect(window.oldest((slice) => slice === 7)).toBe(7)

@@ -119,14 +119,14 @@ describe('struggling receivers', () => {
     expect([made.isStruggling(id(1)), made.isDeferred(id(1))]).toEqual([false, false])
     expect(made.strugglingCount).toBe(0)
   })
+})
 
-  test('are found at the slice that they hold up', () => {
-    const made = roster(3)
-    made.report(0, report(1, { ...bad, settledBelow: 4 }))
-    made.report(0, report(2, { settledBelow: 4 }))
-    made.report(0, report(3, { ...bad, settledBelow: 5 }))
-    expect(made.strugglingAt(4)).toEqual([id(1)])
-  })
+test('receivers are stuck at a slice when they report so late enough', () => {
+  const made = roster(4)
+  made.report(900, report(1, { settledBelow: 4 }))
+  made.report(1000, report(2, { settledBelow: 4 }))
+  made.report(1000, report(3, { settledBelow: 5 }))
+  expect(made.stuckAt(4, 1000)).toEqual([id(2)])
 })
 
 describe('round-trip time', () => {
