@@ -35,9 +35,11 @@ export async function runProgram<Command extends RunnableCommand>(options: {
   const { name } = options
   const command = await parsed(name, options.parse)
   const output = createOutput(name, command.output, options.streams(command), process.env)
-  const interruption = new Interruption(() =>
-    output.note('stopping, the other end is told; press Ctrl-C again to end at once'),
-  )
+  const interruption = new Interruption({
+    onFirst: () => output.note('stopping, the other end is told; press Ctrl-C again to end at once'),
+    // The display goes at once; what is not yet written is left.
+    onSecond: () => void output.close(),
+  })
   let status = 0
   const end = async (ending: Ending): Promise<void> => {
     if (ending.error === undefined) {

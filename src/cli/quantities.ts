@@ -12,17 +12,20 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 || amount >= 100 ? Math.round(amount) : Number(amount.toPrecision(3))} ${BYTE_UNITS[unit]!}`
 }
 
-/** A time for people: `0.42 s`, `7.3 s`, `48 s`, `3 min 05 s`, `2 h 07 min`. */
+/** A time for people: `0.42 s`, `7.3 s`, `8 s`, `48 s`, `3 min 05 s`, `2 h 07 min`. */
 export function formatTime(ms: number): string {
   const seconds = ms / 1000
   if (seconds < 1) return `${Number(seconds.toFixed(2))} s`
-  if (seconds < 9.95) return `${seconds.toFixed(1)} s`
+  if (seconds < 9.95) return `${Number(seconds.toFixed(1))} s`
   const whole = Math.round(seconds)
   if (whole < 60) return `${whole} s`
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${twoDigits(whole % 60)} s`
   const minutes = Math.round(whole / 60)
   return `${Math.floor(minutes / 60)} h ${twoDigits(minutes % 60)} min`
 }
+
+/** A time that runs while one looks: without what is less than a second. */
+export const formatRunningTime = (ms: number): string => formatTime(Math.floor(ms / 1000) * 1000)
 
 /** A share for people: `0 %`, `0.04 %`, `2.1 %`, `38 %`. Nothing of nothing is 0 %. */
 export function formatShare(part: number, whole: number): string {

@@ -1,7 +1,15 @@
 import { formatBitrate } from '../ratelimit/index.ts'
 import type { ReceiveProgress, ReceiveResult } from '../receiver/index.ts'
 import type { Outcome, ProgressUpdate } from './output.ts'
-import { formatBytes, formatCount, formatPosition, formatShare, formatTable, formatTime } from './quantities.ts'
+import {
+  formatBytes,
+  formatCount,
+  formatPosition,
+  formatRunningTime,
+  formatShare,
+  formatTable,
+  formatTime,
+} from './quantities.ts'
 
 /** Where the receiver's buffers are fuller than this, percent, its disk is what holds it up: worth to be seen. */
 const BUSY_QUEUE_PERCENT = 50
@@ -16,7 +24,7 @@ const PHASES: Readonly<Record<ReceiveProgress['phase'], string>> = {
 export function receiveUpdate(progress: ReceiveProgress): ProgressUpdate {
   const { phase, elapsedMs, percent, positionBytes, imageBytes, etaMs, rateBitsPerSec, stats } = progress
   const common = { raw: progress, phase: PHASES[phase], elapsedMs }
-  if (phase === 'waiting') return { ...common, percent: undefined, facts: [formatTime(elapsedMs)], details: [] }
+  if (phase === 'waiting') return { ...common, percent: undefined, facts: [formatRunningTime(elapsedMs)], details: [] }
   const eta = etaMs === undefined ? [] : [`ETA ${formatTime(etaMs)}`]
   const { queuePercent } = stats
   return {

@@ -5,6 +5,7 @@ import {
   formatBytes,
   formatCount,
   formatPosition,
+  formatRunningTime,
   formatShare,
   formatTable,
   formatTime,
@@ -31,7 +32,7 @@ export function sendUpdate(
     const came = receivers.filter(({ state }) => state === 'live').length
     return {
       ...{ ...common, phase: 'waiting for receivers', percent: undefined },
-      facts: [`${came} of ${wait.minReceivers} came`, formatTime(elapsedMs)],
+      facts: [`${came} of ${wait.minReceivers} came`, formatRunningTime(elapsedMs)],
       details: wait.isKeyHeard ? ['press any key to start now'] : [],
     }
   }

@@ -69,10 +69,13 @@ export class TerminalOutput implements Output {
   }
 }
 
-/** Puts the second line under the bar of the first. */
+/** Puts lines without a bar under the bars of others. */
 const INDENT = ' '.repeat(4)
 
-const linesOf = ({ percent, facts, phase, details }: ProgressUpdate): LiveLine[] => [
-  { label: '', percent, text: facts.join('  ') },
-  { label: INDENT, percent: undefined, text: [phase, ...details].join('  ') },
-]
+function linesOf({ percent, facts, phase, details }: ProgressUpdate): LiveLine[] {
+  const [first, second] = percent === undefined ? [[phase, ...facts], details] : [facts, [phase, ...details]]
+  return [
+    { label: percent === undefined ? INDENT : '', percent, text: first.join('  ') },
+    { label: INDENT, percent: undefined, text: second.join('  ') },
+  ]
+}

@@ -4,6 +4,7 @@ import {
   formatCount,
   formatPercent,
   formatPosition,
+  formatRunningTime,
   formatShare,
   formatTable,
   formatTime,
@@ -29,6 +30,7 @@ it.each([
   [423, '0.42 s'],
   [999, '1 s'],
   [7340, '7.3 s'],
+  [8000, '8 s'],
   [9949, '9.9 s'],
   [9950, '10 s'],
   [59_499, '59 s'],
@@ -53,6 +55,11 @@ it.each([
   [10, 10, '100 %'],
 ])('writes %d of %d as %s', (part, whole, text) => {
   expect(formatShare(part, whole)).toBe(text)
+})
+
+it('leaves out parts of a second while time runs', () => {
+  expect(formatRunningTime(999)).toBe('0 s')
+  expect(formatRunningTime(7999)).toBe('7 s')
 })
 
 it('says 100 % only when all is done', () => {

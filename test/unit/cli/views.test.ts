@@ -38,7 +38,7 @@ describe('what the sender shows', () => {
     expect(update).toMatchObject({
       phase: 'waiting for receivers',
       percent: undefined,
-      facts: ['2 of 3 came', '4.0 s'],
+      facts: ['2 of 3 came', '4 s'],
     })
     expect(update.details).toEqual(['press any key to start now'])
     expect(sendUpdate({ ...SEND_PROGRESS, phase: 'gathering' }, 0, { ...WAIT, isKeyHeard: false }).details).toEqual([])
@@ -68,7 +68,7 @@ describe('what the sender shows', () => {
     const { raw, summary } = sendOutcome(SEND_RESULT, false)
     expect(raw).toBe(SEND_RESULT)
     expect(summary).toEqual([
-      'debian.img: sent to 1 receiver in 8.0 s',
+      'debian.img: sent to 1 receiver in 8 s',
       '  image        400 MiB',
       '  data         100 MiB, 300 MiB of holes and zeros not sent',
       '  compressed   80 MiB; 20 % saved',
@@ -115,7 +115,7 @@ const RECEIVE_PROGRESS: ReceiveProgress = {
 describe('what a receiver shows', () => {
   it('is that it waits', () => {
     const update = receiveUpdate({ ...RECEIVE_PROGRESS, phase: 'waiting' })
-    expect(update).toMatchObject({ phase: 'waiting for a sender', percent: undefined, facts: ['4.0 s'], details: [] })
+    expect(update).toMatchObject({ phase: 'waiting for a sender', percent: undefined, facts: ['4 s'], details: [] })
   })
 
   it('is position, rate, time left, loss and what was rebuilt', () => {
@@ -145,7 +145,7 @@ describe('what a receiver shows', () => {
     expect(receiveOutcome(result, '/dev/sda', false)).toEqual({
       raw: result,
       summary: [
-        'debian.img: complete, verified and written in 8.0 s',
+        'debian.img: complete, verified and written in 8 s',
         '  target       /dev/sda',
         '  image        400 MiB; 100 MiB of data, the rest is zeros',
         '  received     50 MiB in 980 packets at 52.4 Mbit/s',
