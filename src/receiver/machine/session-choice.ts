@@ -1,5 +1,12 @@
 import type { ErrorCode } from '../../errors.ts'
-import { announcedGeometry, type AbortReason, type Announce, type Geometry } from '../../protocol/index.ts'
+import {
+  announcedGeometry,
+  CODEC_NAMES,
+  isCodec,
+  type AbortReason,
+  type Announce,
+  type Geometry,
+} from '../../protocol/index.ts'
 
 /** Why a receiver fails. */
 export interface Failure {
@@ -16,10 +23,13 @@ export function judgeAnnounce(announce: Announce, codecs: readonly number[]): Ge
     return { code: 'SESSION_UNSUITABLE', text }
   }
   if (!codecs.includes(codec)) {
-    return { code: 'CODEC_REFUSED', text: `the session uses codec ${codec}, this program has ${codecs.join(', ')}` }
+    const text = `the session is compressed with ${nameOf(codec)}, this program undoes ${codecs.map(nameOf).join(' and ')}`
+    return { code: 'CODEC_REFUSED', text }
   }
   return geometry
 }
+
+const nameOf = (codec: number): string => (isCodec(codec) ? CODEC_NAMES[codec] : `codec ${codec}`)
 
 /** True when a sender that began again sends the same slices as the one before: same image, cut and packed the same way. */
 export const isSameImage = (a: Announce, b: Announce): boolean =>
