@@ -59,7 +59,7 @@ describe('without a session', () => {
     hand.hear(new HandSender([700]).announce({ codec: 2 }))
     expect(failure(hand)).toMatchObject({
       code: 'CODEC_REFUSED',
-      text: 'the session uses codec 2, this program has 0, 1',
+      text: 'the session is compressed with zstd, this program undoes none and lzo',
     })
   })
 
