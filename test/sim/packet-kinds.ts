@@ -32,7 +32,7 @@ export function kindOf(packet: Uint8Array): PacketKind {
 /** Counts the packets of one kind on each path, and loses some of them. */
 export class KindFilter {
   /** Packets of the kind so far, by path. */
-  readonly counts = new Map<string, number>()
+  readonly counts: Map<string, number> = new Map<string, number>()
   readonly #kind: PacketKind
   readonly #loses: (ordinal: number, path: string) => boolean
 

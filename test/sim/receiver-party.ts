@@ -54,7 +54,6 @@ export class ReceiverParty implements Party {
   #queuedCount = 0
   #diskFreeUs = 0
   #isKilled = false
-  #hasLeft = false
   #nowUs = 0
   #nextInOrder = 0
   readonly #takeEvent = (): boolean => {
@@ -114,7 +113,7 @@ export class ReceiverParty implements Party {
   }
 
   get isRunning(): boolean {
-    return !this.#isKilled && !this.#hasLeft && this.outcome === undefined
+    return !this.#isKilled && this.outcome === undefined
   }
 
   get settledCount(): number {
@@ -124,13 +123,14 @@ export class ReceiverParty implements Party {
   /** Ends it without a word. */
   kill(): void {
     this.#isKilled = true
+    this.#network.plug(this.index, false)
   }
 
   /** Ends it with a word to the sender. */
   leave(nowUs: number): void {
     this.machine.handleCommand(nowUs, { kind: 'leave', reason: 'stopped by the test' })
     this.#run(nowUs)
-    this.#hasLeft = true
+    this.kill()
   }
 
   handleDatagram(nowUs: number, bytes: Uint8Array): void {
@@ -170,14 +170,20 @@ export class ReceiverParty implements Party {
       case 'acknowledged':
         if (this.#settledCount !== this.#settled.length)
           throw new Error(`receiver ${this.index} is done but not complete`)
-        this.outcome = { atUs: this.#nowUs }
+        this.#end({ atUs: this.#nowUs })
         break
       case 'failed':
-        this.outcome = { failed: event.code, text: event.text, atUs: this.#nowUs }
+        this.#end({ failed: event.code, text: event.text, atUs: this.#nowUs })
         break
       default:
         event satisfies never
     }
+  }
+
+  /** Nobody listens any more: what is sent to it need not be carried. */
+  #end(outcome: ReceiverOutcome): void {
+    this.outcome = outcome
+    this.#network.plug(this.index, false)
   }
 
   #takeSlice(slice: number, frame: Uint8Array): void {

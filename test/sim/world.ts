@@ -115,7 +115,6 @@ export class World {
   /** Kills a receiver without a word. */
   killReceiver(index: number): void {
     this.receivers[index]!.kill()
-    this.network.plug(index, false)
   }
 
   /** True when nobody runs any more and nothing is to happen. */
@@ -171,8 +170,6 @@ export class World {
     if (event.kind === 'arrival') party.handleDatagram(event.atUs, event.bytes, event.from)
     else if (event.kind === 'wake') party.handleWake(event.atUs)
     else party.handleDisk(event.atUs, event.slice, event.frame)
-    // Nobody listens any more: what is sent to it need not be carried.
-    if (party instanceof ReceiverParty && !party.isRunning) this.network.plug(party.index, false)
   }
 
   #drawSeed(): number {
