@@ -33,8 +33,8 @@ export function demoReport(sent: SendResult, copies: readonly DemoCopy[]): strin
 }
 
 function copyText({ result, isIdentical, storedBytes }: DemoCopy): string {
-  const { lostPackets, packets, parityUsed } = result.stats
-  const loss = `lost ${formatCount(lostPackets, 'packet')} (${formatShare(lostPackets, packets + lostPackets)})`
+  const { lostPackets, packets } = result.stats
   const verdict = isIdentical ? 'identical' : 'DIFFERS'
-  return `${verdict}; ${loss}, rebuilt ${parityUsed}; ${formatBytes(storedBytes)} on disk`
+  const loss = `lost ${formatShare(lostPackets, packets + lostPackets)} of its packets`
+  return `${verdict}; ${loss}; takes ${formatBytes(storedBytes)} on disk`
 }

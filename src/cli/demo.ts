@@ -11,12 +11,13 @@ import { formatBitrate } from '../ratelimit/index.ts'
 import type { ReceiveProgress, ReceiveResult } from '../receiver/index.ts'
 import type { SendProgress, SendResult } from '../sender/index.ts'
 import { parseCommandLine } from './command-line.ts'
-import { watch } from './demo-display.ts'
 import { DEMO_IMAGE_BYTES, makeDemoImage } from './demo-image.ts'
 import { DemoPeer, type PeerState } from './demo-peer.ts'
 import { demoReport, type DemoCopy } from './demo-report.ts'
+import type { LiveLine } from './live-lines.ts'
+import type { Output } from './output.ts'
 import { runProgram, type Ending, type ProgramContext } from './program.ts'
-import { formatBytes, formatShare } from './quantities.ts'
+import { formatBytes, formatPercent, formatShare } from './quantities.ts'
 import { haveSameBytes } from './same-bytes.ts'
 
 const RECEIVER_COUNT = 3
@@ -29,6 +30,9 @@ const MAX_BITRATE = '400M'
 
 /** What image and copies take on the disk for a while, bytes. */
 const ROOM_BYTES = 1024 * 1024 * 1024
+
+/** Time between two looks at the processes, milliseconds: they tell four times a second. */
+const LOOK_INTERVAL_MS = 250
 
 /** Multicast over the loopback interface needs no network and no route. */
 const LOOPBACK = '127.0.0.1'
@@ -56,7 +60,7 @@ await runProgram({
   run: (_command, context) => runDemo(context),
 })
 
-async function runDemo({ interruption }: ProgramContext): Promise<Ending> {
+async function runDemo({ output, interruption }: ProgramContext): Promise<Ending> {
   const { signal } = interruption
   const folder = mkdtempSync(join(tmpdir(), 'skilfish-demo-'))
   // Also when a second Ctrl-C ends the process at once.
@@ -64,12 +68,17 @@ async function runDemo({ interruption }: ProgramContext): Promise<Ending> {
   try {
     await checkRoom(folder)
     const image = join(folder, 'demo.img')
-    say(`Making an image of ${formatBytes(DEMO_IMAGE_BYTES)} …`)
+    output.log(`Making an image of ${formatBytes(DEMO_IMAGE_BYTES)} …`)
     const description = await makeDemoImage(image, signal)
     const storedBytes = await storedSize(image)
-    say(`It is ${description}; ${formatBytes(storedBytes)} on disk, the rest is holes.`)
-    say(`Sending it to ${RECEIVER_COUNT} receivers, each of which loses ${formatShare(DROP_RATIO, 1)} of its packets:`)
-    const { sent, received } = await transfer(image, folder, Math.ceil(storedBytes / DEFAULT_SLICE_BYTES), signal)
+    output.log(`It is ${description}; ${formatBytes(storedBytes)} on disk, the rest is holes.`)
+    output.log(
+      `Sending it to ${RECEIVER_COUNT} receivers, each of which loses ${formatShare(DROP_RATIO, 1)} of its packets:`,
+    )
+    const { sent, received } = await transfer(image, folder, Math.ceil(storedBytes / DEFAULT_SLICE_BYTES), {
+      output,
+      signal,
+    })
     const copies = await examine(image, received)
     const outcome = { raw: sent, summary: ['', ...demoReport(sent, copies)] }
     const isIdentical = copies.every((copy) => copy.isIdentical)
@@ -91,7 +100,7 @@ async function transfer(
   image: string,
   folder: string,
   sliceCount: number,
-  signal: AbortSignal,
+  { output, signal }: { readonly output: Output; readonly signal: AbortSignal },
 ): Promise<{ sent: SendResult; received: Received[] }> {
   const network = ['--group', await freeGroup(), '--interface', LOOPBACK]
   const receivers = Array.from({ length: RECEIVER_COUNT }, (_, index) => {
@@ -123,7 +132,7 @@ async function transfer(
     for (const peer of peers) peer.stop()
   }
   signal.addEventListener('abort', stopAll)
-  const stopWatching = watch(process.stdout, () => peers.map((peer) => peer.state))
+  const stopWatching = watch(output, () => peers.map((peer) => peer.state))
   try {
     const received = receivers.map(async ({ label, path, peer }) => ({ label, path, result: await peer.finished }))
     const [sent, ...all] = await Promise.all([sender.finished, ...received])
@@ -134,6 +143,18 @@ async function transfer(
     await Promise.allSettled(peers.map((peer) => peer.finished))
     stopWatching()
   }
+}
+
+/** Shows the lines again and again. Returns what ends that. */
+function watch(output: Output, lines: () => readonly LiveLine[]): () => void {
+  const beganMs = performance.now()
+  const timer = setInterval(() => {
+    const live = lines()
+    const facts = live.map(({ label, percent = 0 }) => `${label.trim()} ${formatPercent(percent)}`)
+    const elapsedMs = performance.now() - beganMs
+    output.progress({ raw: {}, phase: 'sending', elapsedMs, percent: undefined, facts, details: [], live })
+  }, LOOK_INTERVAL_MS)
+  return () => clearInterval(timer)
 }
 
 function senderState({ phase, stats }: SendProgress, sliceCount: number): PeerState {
@@ -184,8 +205,4 @@ async function freeGroup(): Promise<string> {
   const { port } = socket.address()
   socket.close()
   return `239.83.${port >> 8}.${port & 255}:${port}`
-}
-
-function say(line: string): void {
-  process.stdout.write(`${line}\n`)
 }

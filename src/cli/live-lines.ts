@@ -32,16 +32,19 @@ export class LiveLines {
         barCompleteChar: isUnicode ? '█' : '#',
         barIncompleteChar: isUnicode ? '░' : '-',
       },
-      format: (options: Options, { maxWidth }: Params, line: LiveLine) => drawLine(line, maxWidth - 1, options),
+      format: (options: Options, { maxWidth }: Params, line: DrawnLine) => drawLine(line, maxWidth - 1, options),
     })
   }
 
   /** Shows these lines from now on: as many as the first time. */
   show(lines: readonly LiveLine[]): void {
+    const withBar = lines.filter(({ percent }) => percent !== undefined)
+    const textColumns = Math.max(0, ...withBar.map(({ text }) => text.length))
     for (const [index, line] of lines.entries()) {
       const shown = this.#lines[index]
-      if (shown === undefined) this.#lines.push(this.#bars.create(100, 0, { ...line }))
-      else shown.update({ ...line })
+      const drawn: DrawnLine = { ...line, textColumns }
+      if (shown === undefined) this.#lines.push(this.#bars.create(100, 0, drawn))
+      else shown.update(drawn)
     }
   }
 
@@ -57,10 +60,15 @@ export class LiveLines {
   }
 }
 
-function drawLine({ label, percent, text }: LiveLine, columns: number, options: Options): string {
+/** Bars are as long as the longest text leaves them, so that they are all of one length. */
+interface DrawnLine extends LiveLine {
+  readonly textColumns: number
+}
+
+function drawLine({ label, percent, text, textColumns }: DrawnLine, columns: number, options: Options): string {
   const parts = [label, percent === undefined ? '' : formatPercent(percent).padStart(5)].filter((part) => part !== '')
   if (percent !== undefined) {
-    const taken = parts.join(' ').length + text.length + 3
+    const taken = parts.join(' ').length + textColumns + 3
     const barsize = Math.max(BAR_COLUMNS.least, Math.min(BAR_COLUMNS.most, columns - taken))
     parts.push(cliProgress.Format.BarFormat(percent / 100, { ...options, barsize }))
   }

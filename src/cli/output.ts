@@ -1,4 +1,5 @@
 import type { Failure } from './failure.ts'
+import type { LiveLine } from './live-lines.ts'
 
 /** How far a transfer is: for programs (`raw`), and for people. */
 export interface ProgressUpdate {
@@ -13,6 +14,8 @@ export interface ProgressUpdate {
   readonly facts: readonly string[]
   /** Loss, repairs, receivers. */
   readonly details: readonly string[]
+  /** What a live display shows, as many lines each time. Left out: two lines of the above. */
+  readonly live?: readonly LiveLine[]
 }
 
 /** What a transfer came to: for programs, and line by line for people. */

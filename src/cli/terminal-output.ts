@@ -72,7 +72,8 @@ export class TerminalOutput implements Output {
 /** Puts lines without a bar under the bars of others. */
 const INDENT = ' '.repeat(4)
 
-function linesOf({ percent, facts, phase, details }: ProgressUpdate): LiveLine[] {
+function linesOf({ percent, facts, phase, details, live }: ProgressUpdate): readonly LiveLine[] {
+  if (live !== undefined) return live
   const [first, second] = percent === undefined ? [[phase, ...facts], details] : [facts, [phase, ...details]]
   return [
     { label: percent === undefined ? INDENT : '', percent, text: first.join('  ') },
