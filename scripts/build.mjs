@@ -1,13 +1,62 @@
 // Compiles src to dist: tsc for our TypeScript, plus a copy of the generated JavaScript that tsc does not carry over.
+// Compiles beside dist first, then moves over what has changed and removes what is gone: a failed build leaves dist as it
+// was, and programs that run from dist meanwhile are not disturbed by a build that changes nothing.
 import { execFileSync } from 'node:child_process'
-import { chmodSync, cpSync, mkdirSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
 
-const at = (path) => new URL(`../${path}`, import.meta.url).pathname
+const root = join(import.meta.dirname, '..')
+const dist = join(root, 'dist')
 
-rmSync(at('dist'), { recursive: true, force: true })
-execFileSync(at('node_modules/.bin/tsc'), ['-p', at('tsconfig.build.json')], { stdio: 'inherit' })
-mkdirSync(at('dist/protocol/generated'), { recursive: true })
-for (const name of ['control.js', 'control.d.ts']) {
-  cpSync(at(`src/protocol/generated/${name}`), at(`dist/protocol/generated/${name}`))
+/** Paths of all files under a folder, relative to it. */
+function filesIn(folder) {
+  if (!existsSync(folder)) return []
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true })
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
 }
-for (const name of ['send', 'recv', 'demo']) chmodSync(at(`dist/cli/${name}.js`), 0o755)
+
+function compileInto(folder) {
+  const tsc = join(root, 'node_modules/.bin/tsc')
+  execFileSync(tsc, ['-p', join(root, 'tsconfig.build.json'), '--outDir', folder], { stdio: 'inherit' })
+  mkdirSync(join(folder, 'protocol/generated'), { recursive: true })
+  for (const name of ['control.js', 'control.d.ts']) {
+    cpSync(join(root, 'src/protocol/generated', name), join(folder, 'protocol/generated', name))
+  }
+}
+
+function moveChanged(from, to) {
+  const files = new Set(filesIn(from))
+  for (const file of files) {
+    const target = join(to, file)
+    if (existsSync(target) && readFileSync(target).equals(readFileSync(join(from, file)))) continue
+    mkdirSync(dirname(target), { recursive: true })
+    renameSync(join(from, file), target)
+  }
+  for (const file of filesIn(to)) if (!files.has(file)) rmSync(join(to, file), { force: true })
+}
+
+// In the root, so that source maps name the same relative paths as they do in dist.
+const folder = mkdtempSync(join(root, 'dist-'))
+try {
+  compileInto(folder)
+  moveChanged(folder, dist)
+  for (const name of ['send', 'recv', 'demo']) chmodSync(join(dist, `cli/${name}.js`), 0o755)
+} catch (error) {
+  // The compiler has told its errors; anything else is a fault of this script.
+  if (error.status === undefined) throw error
+  process.exitCode = 1
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}

@@ -4,9 +4,9 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 
-const root = new URL('..', import.meta.url)
-const at = (path) => new URL(path, root).pathname
+const at = (path) => join(import.meta.dirname, '..', path)
 const bin = (name) => at(`node_modules/.bin/${name}`)
 
 /** Runs `make` only when the sources differ from those of the last run. */
