@@ -1,8 +1,8 @@
-import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { isIncompleteTarget } from '../../src/io/index.ts'
+import { missingPackages } from '../lab/command.ts'
 import { DIST, loopback, messages, Program, start, useFolder, type Ended } from './programs.ts'
 
 const MIB = 1024 * 1024
@@ -244,10 +244,8 @@ describe('while it runs', () => {
   })
 })
 
-const hasScript = spawnSync('script', ['--version']).status === 0
-
 // `script` of util-linux gives the program a terminal.
-describe.skipIf(!hasScript)('on a terminal', () => {
+describe.skipIf(missingPackages({ bsdutils: ['script'] }).length > 0)('on a terminal', () => {
   const onTerminal = (...args: readonly string[]): Program => {
     const command = [process.execPath, `${DIST}/cli/send.js`, ...args].map((word) => `'${word}'`).join(' ')
     return new Program('script', ['-qec', command, '/dev/null'], {
