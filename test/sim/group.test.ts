@@ -24,6 +24,13 @@ describe('groups', () => {
     expect(many.sender.machine.stats().nacks).toBeLessThan(20 * few.sender.machine.stats().nacks)
   })
 
+  test('of 1,000 lose nobody on the way, though each speaks every 5 s only', () => {
+    const receivers = Array.from({ length: 1000 }, () => ({ skipsDigest: true }))
+    const sender = { minReceivers: 1000, receiverTimeoutUs: 1_000_000 }
+    const world = simulateSuccess({ seed: 1, path, receivers, sender, dataBytes: 65_536 })
+    expect(messagesPerSec(world)).toBeLessThan(1000)
+  })
+
   test('of different receivers all get the image', () => {
     const receivers = Array.from({ length: 24 }, (_, index) => ({
       path: {

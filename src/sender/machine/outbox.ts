@@ -10,6 +10,9 @@ import {
 /** Most control packets that wait to be sent; more are dropped, since every one of them is repeated on need. */
 const MAX_QUEUED_PACKETS = 64
 
+/** Most receivers that wait for an acknowledgement of either kind: a few messages' worth. */
+const MAX_WAITING_ACKS = 8 * LIMITS.acknowledgedReceivers
+
 /** A last word is said three times, this far apart, microseconds: longer than most bursts of loss. Ours. */
 const LAST_WORDS = { times: 3, gapUs: 10_000 } as const
 
@@ -28,6 +31,7 @@ export class Outbox {
   readonly #doneAcks: Id64[] = []
   #pending: { slice: number; symbolCount: number }[] = []
   #deferred: SliceRange[] = []
+  #acksUs = Infinity
   #announceUs = 0
   #endUs: number | undefined
 
@@ -36,12 +40,12 @@ export class Outbox {
     this.#tag = tag
   }
 
-  acknowledgeJoin(id: Id64): void {
-    if (this.#joinAcks.length < LIMITS.acknowledgedReceivers * 8) this.#joinAcks.push(id)
-  }
-
-  acknowledgeDone(id: Id64): void {
-    if (this.#doneAcks.length < LIMITS.acknowledgedReceivers * 8) this.#doneAcks.push(id)
+  /** Acknowledges a Join or Done by `byUs` at the latest, together with others. When too many wait, it is left to be said again. */
+  acknowledge(kind: 'join' | 'done', id: Id64, byUs: number): void {
+    const waiting = kind === 'join' ? this.#joinAcks : this.#doneAcks
+    if (waiting.length >= MAX_WAITING_ACKS) return
+    waiting.push(id)
+    this.#acksUs = waiting.length >= LIMITS.acknowledgedReceivers ? 0 : Math.min(this.#acksUs, byUs)
   }
 
   /** Tells the group of a repair that is on its way. What does not fit one message is left out: it is asked for again. */
@@ -94,11 +98,14 @@ export class Outbox {
     const encode = (message: ControlMessage): Uint8Array => encodeControl(message, this.#session, this.#tag)
     const said = this.#queue.findIndex((entry) => entry.atUs <= nowUs)
     if (said !== -1) return this.#queue.splice(said, 1)[0]!.bytes
-    if (this.#joinAcks.length > 0) {
-      return encode({ kind: 'join-ack', receivers: this.#joinAcks.splice(0, LIMITS.acknowledgedReceivers) })
-    }
-    if (this.#doneAcks.length > 0) {
-      return encode({ kind: 'done-ack', receivers: this.#doneAcks.splice(0, LIMITS.acknowledgedReceivers) })
+    if (this.#acksUs <= nowUs) {
+      if (this.#joinAcks.length > 0) {
+        return encode({ kind: 'join-ack', receivers: this.#joinAcks.splice(0, LIMITS.acknowledgedReceivers) })
+      }
+      if (this.#doneAcks.length > 0) {
+        return encode({ kind: 'done-ack', receivers: this.#doneAcks.splice(0, LIMITS.acknowledgedReceivers) })
+      }
+      this.#acksUs = Infinity
     }
     if (this.#pending.length > 0 || this.#deferred.length > 0) {
       const message: ControlMessage = { kind: 'repair-echo', pending: this.#pending, deferred: this.#deferred }
@@ -119,8 +126,8 @@ export class Outbox {
 
   /** When {@link poll} has something at the latest. */
   nextUs(nowUs: number): number {
-    if (this.#joinAcks.length + this.#doneAcks.length + this.#pending.length + this.#deferred.length > 0) return nowUs
-    let next = Math.min(this.#announceUs, this.#endUs ?? Infinity)
+    if (this.#pending.length + this.#deferred.length > 0) return nowUs
+    let next = Math.min(this.#announceUs, this.#endUs ?? Infinity, this.#acksUs)
     for (const entry of this.#queue) next = Math.min(next, entry.atUs)
     return next
   }

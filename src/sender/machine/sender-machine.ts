@@ -12,6 +12,7 @@ import {
   packetTypeAt,
   refusalVersions,
   reportIntervalMs,
+  SMALL_GROUP_COUNT,
   type AbortReason,
   type Announce,
   type ControlMessage,
@@ -43,6 +44,9 @@ import { StartPolicy } from './start-policy.ts'
 /** How often silent receivers are looked for, microseconds. */
 const CENSUS_INTERVAL_US = 100_000
 
+/** Longest wait of a Join or Done for others to be acknowledged with it, microseconds: well below RETRY_INTERVAL_US. Ours. */
+const MAX_ACK_DELAY_US = 50_000
+
 /** Groups of at most this many receivers get no parity unasked under `auto`: repair on request costs less there. Ours. */
 const PROACTIVE_FROM_COUNT = 9
 
@@ -63,6 +67,8 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   readonly #events: SenderEvent[] = []
 
   #phase: Phase | 'closing' | 'over' = 'gathering'
+  /** The phase that a session that is closing was in. */
+  #lastPhase: Phase = 'gathering'
   /** The first pass: slice and symbol to send next. */
   #passSlice = 0
   #passSymbol = 0
@@ -97,7 +103,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     })
     this.#nackDesk = new NackDesk(this.#window, this.#planner, this.#outbox, options.canReread)
     this.#slow = new SlowReceivers(nowUs, this.#roster, options)
-    this.#refill(nowUs)
+    this.#settle(nowUs)
   }
 
   handleDatagram(nowUs: Micros, from: PeerAddress, bytes: Uint8Array): void {
@@ -189,7 +195,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   stats(): SenderStats {
     return {
       ...this.#counters,
-      phase: this.#phase === 'closing' || this.#phase === 'over' ? 'mending' : this.#phase,
+      phase: this.#lastPhase,
       slicesBegun: this.#begunCount,
       slicesTotal: this.#end?.sliceCount,
       slicesDeferred: this.#planner.deferredCount,
@@ -227,6 +233,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
 
   #enter(phase: Phase): void {
     this.#phase = phase
+    this.#lastPhase = phase
     this.#outbox.hurryAnnounce()
     this.#events.push({ kind: 'phase', phase })
   }
@@ -268,13 +275,19 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       this.#refuse(nowUs, id, 'too-slow', this.#roster.view(id)?.reason ?? '')
       return
     }
-    if (message.kind === 'join') this.#outbox.acknowledgeJoin(id)
+    if (message.kind === 'join') this.#outbox.acknowledge('join', id, nowUs + this.#ackDelayUs)
     else if (message.kind === 'report') this.#handleReport(nowUs, message)
     else if (message.kind === 'nack') this.#handleNack(nowUs, message)
     else if (message.kind === 'done') {
-      this.#outbox.acknowledgeDone(id)
+      this.#outbox.acknowledge('done', id, nowUs + this.#ackDelayUs)
       this.#retire(id, 'done', '')
     } else this.#retire(id, 'left', message.reason)
+  }
+
+  /** Large groups repeat themselves more slowly, so that many can be acknowledged in one message. */
+  get #ackDelayUs(): number {
+    const { knownCount } = this.#roster
+    return knownCount <= SMALL_GROUP_COUNT ? 0 : Math.min(MAX_ACK_DELAY_US, 100 * reportIntervalMs(knownCount))
   }
 
   #handleReport(nowUs: Micros, report: Report): void {
@@ -320,7 +333,8 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     const sentBitsPerSec = this.#pacer.tick(nowUs, reportIntervalMs(this.#roster.liveCount))
     if (sentBitsPerSec !== undefined) this.#slow.noteInterval(sentBitsPerSec)
     const { receiverTimeoutUs } = this.#options
-    const limitUs = Math.max(receiverTimeoutUs, 3000 * reportIntervalMs(this.#roster.liveCount))
+    // Receivers keep the pace of the group as it was when they last heard of it, however many are done since.
+    const limitUs = Math.max(receiverTimeoutUs, 3000 * reportIntervalMs(this.#roster.knownCount))
     for (const id of this.#roster.silentSince(nowUs - limitUs)) {
       this.#drop(nowUs, id, 'too-slow', `silent for ${Math.round(limitUs / 1e6)} s`)
     }
@@ -348,7 +362,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     return {
       ...{ kind: 'announce', imageId, imageName, imageBytes: this.#end?.imageBytes ?? imageBytes, codec },
       ...{ sliceBytes: geometry.sliceBytes, packetBytes: geometry.packetBytes },
-      phase: this.#phase === 'gathering' || this.#phase === 'sending' ? this.#phase : 'mending',
+      phase: this.#lastPhase,
       begunCount: this.#begunCount,
       feedback: {
         ...{ grttUs: this.#roster.grttUs, groupCount, reportIntervalMs: reportIntervalMs(groupCount) },

@@ -50,18 +50,28 @@ test('beacons End twice as often, once it is told to', () => {
 test('acknowledges many receivers in one message, and more in more', () => {
   const outbox = new Outbox(SESSION, 0)
   sent(outbox, 0)
-  for (let low = 1; low <= LIMITS.acknowledgedReceivers + 1; low++) outbox.acknowledgeJoin(id(low))
-  outbox.acknowledgeDone(id(7))
+  for (let low = 1; low <= LIMITS.acknowledgedReceivers + 1; low++) outbox.acknowledge('join', id(low), 50)
+  outbox.acknowledge('done', id(7), 90)
   expect(outbox.nextUs(0)).toBe(0)
   const messages = sent(outbox, 1)
   expect(messages.map((message) => message.kind)).toEqual(['join-ack', 'join-ack', 'done-ack'])
   expect(messages[1]).toMatchObject({ receivers: [id(LIMITS.acknowledgedReceivers + 1)] })
 })
 
+test('waits for more to acknowledge, as long as it may', () => {
+  const outbox = new Outbox(SESSION, 0)
+  sent(outbox, 0)
+  outbox.acknowledge('join', id(1), 9000)
+  outbox.acknowledge('done', id(2), 5000)
+  expect([outbox.nextUs(0), kinds(outbox, 4999)]).toEqual([5000, []])
+  expect(kinds(outbox, 5000)).toEqual(['join-ack', 'done-ack'])
+  expect(outbox.nextUs(5000)).toBe(200_000)
+})
+
 test('keeps no more acknowledgements than a few messages hold', () => {
   const outbox = new Outbox(SESSION, 0)
   sent(outbox, 0)
-  for (let low = 1; low <= 10_000; low++) outbox.acknowledgeJoin(id(low))
+  for (let low = 1; low <= 10_000; low++) outbox.acknowledge('join', id(low), 50)
   expect(sent(outbox, 1)).toHaveLength(8)
 })
 

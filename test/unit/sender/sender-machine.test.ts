@@ -394,6 +394,27 @@ describe('the end', () => {
     expect(driven.outcome).toBe('success')
   })
 
+  test('is not the time to drop those who wait for a large group to finish', () => {
+    const driven = new HandDriven(4, { receiverTimeoutUs: 1_000_000 })
+    for (let low = 1; low <= 400; low++) driven.join(low)
+    driven.until(1_000_000)
+    for (let low = 1; low <= 399; low++) driven.done(low)
+    // 400 receivers report every 2 s: one is silent after 6 s, also when the others are gone.
+    driven.until(5_000_000)
+    expect(driven.machine.receivers().at(-1)).toMatchObject({ state: 'live' })
+    driven.until(6_500_000)
+    expect(driven.machine.receivers().at(-1)).toMatchObject({ state: 'dropped', reason: 'silent for 6 s' })
+  })
+
+  test('acknowledges the many of a large group together', () => {
+    const driven = new HandDriven(4)
+    for (let low = 1; low <= 100; low++) driven.join(low)
+    driven.until(100_000)
+    const acks = driven.said('join-ack')
+    expect(acks.flatMap(({ receivers }) => receivers)).toHaveLength(100)
+    expect(acks.length).toBeLessThan(15)
+  })
+
   test('answers a dropped receiver that speaks again', () => {
     const driven = underway(4, 2)
     for (let time = 1; time <= 80; time++) {
