@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { availableParallelism, cpus, release, totalmem } from 'node:os'
+import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { runCommand } from '../../test/lab/command.ts'
 import { peerVersions } from '../../test/lab/peers.ts'
@@ -16,6 +16,8 @@ export interface Environment {
   readonly processor: string
   readonly processorCount: number
   readonly memoryBytes: number
+  /** Processes that wanted a processor in the minute before, on average: what else the machine was busy with. */
+  readonly loadBefore: number
   /** Program → version. */
   readonly versions: Readonly<Record<string, string>>
 }
@@ -32,6 +34,7 @@ export function readEnvironment(command: string): Environment {
     processor: cpus()[0]?.model ?? 'unknown',
     processorCount: availableParallelism(),
     memoryBytes: totalmem(),
+    loadBefore: loadavg()[0]!,
     versions: { skilfish: own.version, node: process.versions.node, ...peerVersions() },
   }
 }

@@ -1,5 +1,5 @@
 import type { BenchImage } from './bench-images.ts'
-import type { Comparison } from './bars.ts'
+import type { Comparison } from './comparisons.ts'
 import type { Environment } from './environment.ts'
 import { describeScenario, type DataName } from './scenario.ts'
 import type { Spread } from './statistics.ts'
@@ -63,11 +63,11 @@ export function formatMarkdown({ environment, images, summaries, comparisons }: 
 }
 
 function formatEnvironment(environment: Environment, images: ReadonlyMap<DataName, BenchImage>): string {
-  const { date, commit, kernel, processor, processorCount, memoryBytes, versions } = environment
+  const { date, commit, kernel, processor, processorCount, memoryBytes, loadBefore, versions } = environment
   return [
     `- Date: ${date}`,
     `- Commit: ${commit}`,
-    `- Machine: ${processorCount} × ${processor}, ${(memoryBytes / 1024 ** 3).toFixed(0)} GiB, Linux ${kernel}`,
+    `- Machine: ${processorCount} × ${processor}, ${(memoryBytes / 1024 ** 3).toFixed(0)} GiB, Linux ${kernel}, load before the first run ${loadBefore.toFixed(1)}`,
     `- Versions: ${Object.entries(versions)
       .map(([name, version]) => `${name} ${version}`)
       .join(', ')}`,

@@ -15,9 +15,7 @@ export interface Scenario {
  * - `random`: incompressible, without holes.
  * - `rootfs`: a file system with about 500 MiB of system files in an image of 4 GiB, the rest holes.
  */
-export const DATA_NAMES = ['random', 'rootfs'] as const
-
-export type DataName = (typeof DATA_NAMES)[number]
+export type DataName = 'random' | 'rootfs'
 
 /** One line of a table: a program in a scenario. */
 export interface Case {

@@ -19,7 +19,7 @@ const MOST_BYTES: Readonly<Record<number, number>> = { 1: 1.05 }
 /** Most bytes on the wire for a real file system, as a share of its data. */
 const MOST_ROOTFS_SHARE = 0.6
 
-/** Compares what ran, median with median. What lacks its counterpart, or has no run that succeeded, is left out. */
+/** Compares what ran, by medians where the label says nothing else. What lacks its counterpart, or has no run that succeeded, is left out. */
 export function compare(
   summaries: readonly CaseSummary[],
   images: ReadonlyMap<DataName, BenchImage>,
@@ -39,11 +39,13 @@ function compareWithLossless(ours: CaseSummary, all: readonly CaseSummary[]): Co
   if (lossPercent === 0) return []
   const lossless = find(all, OURS, { ...ours.scenario, lossPercent: 0 })
   if (!lossless) return []
-  const ratio = (figure: 'sentBytes' | 'wholeRunMs'): number => ours[figure].median / lossless[figure].median
   const where = describeScenario(ours.scenario)
+  // A busy machine makes receivers drop, and ours send again, without any loss in the network: that must not lower the bar.
+  const bytesRatio = ours.sentBytes.median / lossless.sentBytes.min
+  const timeRatio = ours.wholeRunMs.median / lossless.wholeRunMs.median
   return [
-    comparison(`bytes sent, over those at 0 % loss: ${where}`, ratio('sentBytes'), MOST_BYTES[lossPercent]),
-    comparison(`time, over that at 0 % loss: ${where}`, ratio('wholeRunMs')),
+    comparison(`bytes sent, over the least at 0 % loss: ${where}`, bytesRatio, MOST_BYTES[lossPercent]),
+    comparison(`time, over that at 0 % loss: ${where}`, timeRatio),
   ]
 }
 
