@@ -17,6 +17,8 @@ export function checkText(label: string, value: string | undefined): void {
   if (value === undefined) return
   if (typeof value !== 'string') throw new TypeError(`${label} must be a string, got ${typeof value}`)
   if (value === '' || !isWireText(value)) {
-    throw new RangeError(`${label} must be 1 to ${LIMITS.textBytes} bytes without control characters, got ${JSON.stringify(value)}`)
+    throw new RangeError(
+      `${label} must be 1 to ${LIMITS.textBytes} bytes without control characters, got ${JSON.stringify(value)}`,
+    )
   }
 }

@@ -43,6 +43,6 @@ export function checkSendOptions(options: SendOptions): void {
   if (!['wait', 'defer', 'drop'].includes(onSlow))
     throw new TypeError(`onSlow must be wait, defer or drop, got ${onSlow}`)
   if (typeof fec !== 'number' && !['auto', 'off'].includes(fec)) {
-    throw new TypeError(`fec must be auto, off or a percentage, got ${String(fec)}`)
+    throw new TypeError(`fec must be auto, off or a percentage, got ${fec}`)
   }
 }

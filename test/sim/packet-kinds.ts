@@ -19,7 +19,7 @@ export const PACKET_KINDS: readonly PacketKind[] = [
 ]
 
 /** What a packet of a session is. */
-export function kindOf(packet: Uint8Array): PacketKind {
+function kindOf(packet: Uint8Array): PacketKind {
   if (packetTypeAt(packet, 0, packet.length) === PacketType.data) {
     const sourceCount = sourceSymbolCount(frameBytesAt(packet, 0), packet.length - DATA_HEADER_BYTES)
     return symbolIndexAt(packet, 0) < sourceCount ? 'data' : 'parity'

@@ -2,7 +2,7 @@ import type { EventQueue } from './event-queue.ts'
 import type { Arrival } from './network.ts'
 
 /** Time to look at a party again, because its machine asked for it. */
-export interface Wake {
+interface Wake {
   readonly kind: 'wake'
   readonly atUs: number
   order: number
@@ -10,7 +10,7 @@ export interface Wake {
 }
 
 /** A party's disk has read or written a slice. */
-export interface DiskDone {
+interface DiskDone {
   readonly kind: 'disk'
   readonly atUs: number
   order: number
@@ -20,7 +20,7 @@ export interface DiskDone {
 }
 
 /** Something that a test wants to happen at that time. */
-export interface Appointment {
+interface Appointment {
   readonly kind: 'appointment'
   readonly atUs: number
   order: number

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import {
   Codec,
   decodeFrame,
@@ -9,18 +8,11 @@ import {
   maxRunCount,
   RootDigest,
   type End,
-  type Hash,
   type Run,
 } from '../../src/protocol/index.ts'
 import { seededRandom } from '../../src/random.ts'
+import { sha256 } from '../../src/sha256.ts'
 import { PAGE_BYTES } from '../../src/sparse/index.ts'
-
-/** SHA-256 over the parts. */
-export const sha256: Hash = (...parts) => {
-  const hash = createHash('sha256')
-  for (const part of parts) hash.update(part)
-  return hash.digest()
-}
 
 /** An image made from a seed, cut into slices as a sender does it. */
 export interface SyntheticImage {

@@ -26,7 +26,7 @@ describe('targets and sources of the real commands', () => {
   })
 
   /** A loop device over a file full of 0xff. */
-  function staleDevice(sizeBytes: number): { readonly device: string; free(): void } {
+  function staleDevice(sizeBytes: number): { readonly device: string; readonly free: () => void } {
     const backing = join(folder, 'backing')
     writeFileSync(backing, Buffer.alloc(sizeBytes, 0xff))
     const device = run('losetup', '--find', '--show', backing)
