@@ -1,3 +1,4 @@
+import { DATA_HEADER_BYTES, PacketType, packetTypeAt } from '../../src/protocol/index.ts'
 import type { Random } from '../../src/random.ts'
 
 /** How one direction of a network path treats packets. Everything left out does not happen. */
@@ -15,7 +16,7 @@ export interface LinkSpec {
   /** Share of packets that come late by `reorderUs` (default 2000). */
   readonly reorderRatio?: number
   readonly reorderUs?: number
-  /** Share of packets in which one bit is turned over behind the header. */
+  /** Share of data packets in which one bit of the symbol is turned over: one that slips through UDP's checksum. */
   readonly corruptRatio?: number
   /** The link carries this much, and holds `queueBytes` (default 256 KiB) that wait; what does not fit is lost. */
   readonly bitsPerSec?: number
@@ -24,9 +25,6 @@ export interface LinkSpec {
 
 /** Where a link puts what it delivers: the time, and a packet or several of the same size back to back. */
 export type Deliver = (atUs: number, bytes: Uint8Array) => void
-
-/** Header bytes that a turned-over bit spares: UDP's own checksum would catch it, the digest of the slice must. */
-const SPARED_BYTES = 24
 
 /** Bytes of headers that count towards the link's rate. */
 const OVERHEAD_BYTES = 28
@@ -124,9 +122,9 @@ export class Link {
   }
 
   #corrupted(packet: Uint8Array): Uint8Array {
-    if (packet.length <= SPARED_BYTES) return packet
+    if (packetTypeAt(packet, 0, packet.length) !== PacketType.data) return packet
     const copy = packet.slice()
-    const at = SPARED_BYTES + Math.floor(this.#random() * (copy.length - SPARED_BYTES))
+    const at = DATA_HEADER_BYTES + Math.floor(this.#random() * (copy.length - DATA_HEADER_BYTES))
     copy[at]! ^= 1 << Math.floor(this.#random() * 8)
     return copy
   }

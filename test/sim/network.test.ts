@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { DATA_HEADER_BYTES, encodePrefixInto, PacketType } from '../../src/protocol/index.ts'
 import { seededRandom } from '../../src/random.ts'
 import { EventQueue } from './event-queue.ts'
 import { Link, type LinkSpec } from './link.ts'
@@ -71,14 +72,20 @@ describe('a link', () => {
     expect(lostShare(carry({ bitsPerSec: 11_000_000, queueBytes: 12_800 }))).toBe(0)
   })
 
-  test('turns bits over behind the header only, in a copy', () => {
+  test('turns bits over in symbols only, in a copy', () => {
     const link = new Link({ corruptRatio: 1 }, seededRandom(1))
-    const packet = new Uint8Array(PACKET_BYTES)
-    let delivered = packet
-    link.carry(0, packet, PACKET_BYTES, (_, bytes) => (delivered = Uint8Array.from(bytes)))
-    expect(packet.every((byte) => byte === 0)).toBe(true)
-    expect(delivered.filter((byte) => byte !== 0)).toHaveLength(1)
-    expect(delivered.subarray(0, 24).every((byte) => byte === 0)).toBe(true)
+    for (const type of [PacketType.data, PacketType.control]) {
+      const packet = new Uint8Array(PACKET_BYTES)
+      encodePrefixInto(packet, 0, type, { high: 1, low: 2 }, 3)
+      const sent = Uint8Array.from(packet)
+      const changed: number[] = []
+      link.carry(0, packet, PACKET_BYTES, (_, bytes) => {
+        for (let at = 0; at < bytes.length; at++) if (bytes[at] !== sent[at]) changed.push(at)
+      })
+      expect(packet).toEqual(sent)
+      expect(changed).toHaveLength(type === PacketType.data ? 1 : 0)
+      for (const at of changed) expect(at).toBeGreaterThanOrEqual(DATA_HEADER_BYTES)
+    }
   })
 })
 

@@ -224,10 +224,7 @@ export class ReceiverParty implements Party {
   #complete(sliceCount: number, rootDigest: Uint8Array): void {
     const { end } = this.#image
     if (sliceCount !== end.sliceCount || Buffer.compare(rootDigest, end.rootDigest) !== 0) {
-      // Only a damaged End can do that: nothing but UDP's checksum guards control messages.
-      this.machine.handleCommand(this.#nowUs, { kind: 'leave', reason: 'digest mismatch' })
-      this.outcome = { failed: 'DIGEST_MISMATCH', atUs: this.#nowUs }
-      return
+      throw new Error(`receiver ${this.index} was told of another image`)
     }
     if (this.#settledCount !== sliceCount) {
       throw new Error(`receiver ${this.index} is told to finish with ${this.#settledCount} of ${sliceCount} slices`)

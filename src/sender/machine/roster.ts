@@ -148,11 +148,6 @@ export class Roster {
     return this.#members.get(formatId(id))?.isDeferred === true
   }
 
-  /** The main pass is over: nobody is put off any longer. */
-  readmitAll(): void {
-    for (const member of this.#members.values()) member.isDeferred = false
-  }
-
   /** Live receivers that have not been heard since `sinceUs`. */
   silentSince(sinceUs: number): Id64[] {
     return this.#liveWhere((member) => member.heardUs < sinceUs)

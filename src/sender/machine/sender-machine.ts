@@ -220,7 +220,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     if (this.#phase === 'sending' && this.#end?.sliceCount === this.#passSlice) {
       this.#mendingUs = nowUs
       this.#enter('mending')
-      this.#roster.readmitAll()
+      this.#slow.startMending()
       this.#outbox.startEnd(nowUs)
     }
     if (this.#isActive) this.#maybeClose(nowUs)
@@ -300,7 +300,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
 
   #handleNack(nowUs: Micros, nack: Nack): void {
     this.#counters.nacks++
-    const isPutOff = this.#phase === 'sending' && this.#slow.isPutOff(nack.receiver)
+    const isPutOff = this.#slow.isPutOff(nack.receiver)
     const { liveCount: groupCount, grttUs } = this.#roster
     if (this.#nackDesk.take(nowUs, nack, { groupCount, grttUs, passSlice: this.#passSlice, isPutOff })) return
     // Its Join is under way, and it will ask again: the result should name it.
@@ -343,7 +343,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   /** Has the window filled, unless the frames that must be held leave no room: then whoever holds them up may have to go. */
   #refill(nowUs: Micros): void {
     const isMending = this.#phase === 'mending'
-    const first = this.#slow.isHolding && !isMending ? this.#window.first : Infinity
+    const first = this.#slow.isHolding ? this.#window.first : Infinity
     const holdFrom = first === Infinity ? Infinity : this.#roster.settledBelow(first)
     const hasEnded = this.#end !== undefined
     const hasRoom = this.#supply.refill({ isMending, hasEnded, passSlice: this.#passSlice, holdFrom })

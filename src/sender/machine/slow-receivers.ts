@@ -25,6 +25,7 @@ export class SlowReceivers {
   readonly #policy: SenderMachineOptions['onSlow']
   /** The rate that all but a minority took of late, bits per second. */
   #takenBitsPerSec = 0
+  #isMending = false
   #heldUpUs = 0
   #isHeldUp = false
   #notedUs: Micros
@@ -35,9 +36,14 @@ export class SlowReceivers {
     this.#notedUs = nowUs
   }
 
+  /** The main pass is over: what was put off is due, and everybody counts. */
+  startMending(): void {
+    this.#isMending = true
+  }
+
   /** True when frames stay in memory until all receivers that can still use them have settled them. */
   get isHolding(): boolean {
-    return this.#policy !== 'defer'
+    return this.#policy !== 'defer' && !this.#isMending
   }
 
   /** An interval of the rate has passed in which that much was sent. */
@@ -48,7 +54,7 @@ export class SlowReceivers {
 
   /** Looks at a report that the roster has taken. @returns whether its receiver counts for the rate */
   isCounted(report: Report, bitsPerSec: number): boolean {
-    if (this.#policy === 'wait') return true
+    if (this.#policy === 'wait' || this.#isMending) return true
     if (this.#roster.isDeferred(report.receiver)) return false
     const packets = report.receivedPackets + report.lostPackets
     if (packets === 0 || !this.#isMinority() || !this.#roster.isStruggling(report.receiver)) return true
@@ -59,7 +65,7 @@ export class SlowReceivers {
 
   /** Whether a receiver's NACKs wait until the main pass is over. */
   isPutOff(receiver: Report['receiver']): boolean {
-    return this.#policy === 'defer' && this.#roster.isDeferred(receiver)
+    return this.#policy === 'defer' && !this.#isMending && this.#roster.isDeferred(receiver)
   }
 
   /** Notes whether the first pass is held up because frames must be held. Time without relieves time with. */
