@@ -40,6 +40,9 @@ const CAPABILITIES = { CAP_NET_ADMIN: 12n, CAP_SYS_ADMIN: 21n }
 /** The share of packets that `numgen` can express: one millionth. */
 const LOSS_STEPS = 1_000_000
 
+/** How long new links may take to come up, milliseconds. */
+const LINK_TIMEOUT_MS = 10_000
+
 /** Labs of this process that are up, so that none outlives it. */
 const standing = new Set<Lab>()
 let isGuarded = false
@@ -204,6 +207,7 @@ export class Lab {
     configure(bridge, 'net/ipv6/conf/default/disable_ipv6', 1)
     ip([`link add br0 mtu ${this.mtuBytes} type bridge mcast_snooping 0`, 'link set br0 up'], bridge)
     for (const host of this.hosts) this.#join(host)
+    this.#awaitLinks()
     nft(bridge, [
       'table bridge lab {',
       ...this.hosts.map((host) => `counter ${lossCounter(host.index)} {}`),
@@ -234,6 +238,18 @@ export class Lab {
     // Split UDP super-packets before the wire, and let the far end of the link hand over single packets, which GRO may join again.
     ethtool(namespace, 'eth0', 'tx-udp-segmentation off gro on')
     ethtool(this.#bridge, port(host), 'tso off')
+  }
+
+  /** The kernel notices the carrier of a new link a little later, and drops what is sent until then. */
+  #awaitLinks(): void {
+    const deadlineMs = performance.now() + LINK_TIMEOUT_MS
+    const isDown = (namespace: string, device: string): boolean =>
+      runCommand('ip', ['netns', 'exec', namespace, 'cat', `/sys/class/net/${device}/operstate`]).trim() !== 'up'
+    for (const host of this.hosts) {
+      while (isDown(host.namespace, 'eth0') || isDown(this.#bridge, port(host))) {
+        if (performance.now() > deadlineMs) throw new Error(`The link of host ${host.index} does not come up`)
+      }
+    }
   }
 
   #host(index: number): LabHost {

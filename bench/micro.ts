@@ -1,0 +1,102 @@
+// Micro benchmarks: each kernel beside its slow reference, in the same run.  npm run bench
+import benny from 'benny'
+import { FecEncoder } from '../src/fec/index.ts'
+import { Lzo1x } from '../src/lzo/index.ts'
+import { encodeDataFieldsInto, encodePrefixInto, PacketType } from '../src/protocol/index.ts'
+import { seededRandom } from '../src/random.ts'
+import { PAGE_BYTES, ZeroScan } from '../src/sparse/index.ts'
+import { TokenBucket } from '../src/ratelimit/index.ts'
+import { decompressReference } from '../test/reference/lzo1x.ts'
+import { parityReference } from '../test/reference/reed-solomon.ts'
+
+const SYMBOL_BYTES = 1448
+const SLICE_BYTES = 262_144
+
+const random = seededRandom(1)
+/** Text-like bytes: runs of a small alphabet, so that there is something to compress. */
+const slice = Uint8Array.from({ length: SLICE_BYTES }, (_, at) =>
+  at % 7 < 4 ? 65 + Math.floor(random() * 4) : at & 31,
+)
+const zeros = new Uint8Array(SLICE_BYTES)
+
+const encoder = new FecEncoder()
+encoder.load(slice, SYMBOL_BYTES)
+const sourceCount = Math.ceil(SLICE_BYTES / SYMBOL_BYTES)
+const parity = new Uint8Array(SYMBOL_BYTES)
+
+const lzo = new Lzo1x()
+const packed = new Uint8Array(SLICE_BYTES)
+const packedBytes = lzo.compressInto(slice, packed) ?? 0
+const compressed = packed.slice(0, packedBytes)
+const plain = new Uint8Array(SLICE_BYTES)
+
+const header = new Uint8Array(24)
+const view = new DataView(header.buffer)
+const session = { high: 0x01234567, low: 0x89abcdef }
+
+await benny.suite(
+  'data header',
+  benny.add('ours', () => {
+    encodePrefixInto(header, 0, PacketType.data, session, 7)
+    encodeDataFieldsInto(header, 0, 12, SLICE_BYTES, 3)
+  }),
+  benny.add('DataView', () => {
+    view.setUint16(0, 0x536b)
+    view.setUint8(2, 1)
+    view.setUint8(3, PacketType.data)
+    view.setBigUint64(4, 0x0123456789abcdefn)
+    view.setUint32(12, 7)
+    view.setUint32(16, 12)
+    view.setUint32(20, (SLICE_BYTES << 8) | 3)
+  }),
+  benny.cycle(),
+  benny.complete(),
+)
+
+await benny.suite(
+  'one parity symbol of a slice of 256 KiB',
+  benny.add('ours', () => encoder.parityInto(sourceCount, parity, 0)),
+  benny.add('reference', () => {
+    parityReference(slice, SYMBOL_BYTES, sourceCount)
+  }),
+  benny.cycle(),
+  benny.complete(),
+)
+
+await benny.suite(
+  'LZO1X of a slice of 256 KiB',
+  benny.add('compress', () => {
+    lzo.compressInto(slice, packed)
+  }),
+  benny.add('decompress', () => {
+    lzo.decompressInto(compressed, plain)
+  }),
+  benny.add('decompress, reference', () => {
+    decompressReference(compressed, SLICE_BYTES)
+  }),
+  benny.cycle(),
+  benny.complete(),
+)
+
+await benny.suite(
+  'zero scan of 256 KiB of zeros',
+  benny.add('ours', () => {
+    const scan = new ZeroScan(zeros)
+    for (let at = 0; at < SLICE_BYTES; at += PAGE_BYTES) scan.isZero(at, at + PAGE_BYTES)
+  }),
+  benny.add('byte by byte', () => zeros.every((byte) => byte === 0)),
+  benny.cycle(),
+  benny.complete(),
+)
+
+const bucket = new TokenBucket(0, 1_000_000_000, 500_000)
+let nowUs = 0
+await benny.suite(
+  'token bucket',
+  benny.add('take', () => {
+    nowUs += 12
+    bucket.take(nowUs, 1500)
+  }),
+  benny.cycle(),
+  benny.complete(),
+)
