@@ -14,6 +14,8 @@ export class OpenSlice {
   sourcesHeld = 0
   /** Highest symbol index heard plus one. */
   heardEnd = 0
+  /** Symbol index heard last; -1: none. The sender goes up from one to the next, and round. */
+  lastIndex = -1
   lastHeardUs = 0
   /** No NACK before this time. */
   quietUntilUs = 0
@@ -60,6 +62,7 @@ export class OpenSlice {
     this.frameBytes = frameBytes
     this.sourceCount = sourceSymbolCount(frameBytes, this.#symbolBytes)
     this.heldCount = this.sourcesHeld = this.heardEnd = 0
+    this.lastIndex = -1
     this.lastHeardUs = this.quietUntilUs = this.askedInVain = this.#conflictCount = 0
     this.isCounted = this.isDeferred = false
     this.#symbolIn.fill(0)

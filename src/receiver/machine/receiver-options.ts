@@ -44,7 +44,10 @@ export type ReceiverCommand =
   | { readonly kind: 'settled'; readonly slice: number }
   /** The slice failed its digest: its buffer is the machine's again, its symbols are forgotten and asked for again. */
   | { readonly kind: 'rejected'; readonly slice: number }
-  /** How full the queues behind the machine are, 0 to 100: the sender hears the larger of this and the machine's own. */
+  /**
+   * How full the queues behind the machine are, 0 to 100. The sender hears the larger of this and the share of the machine's
+   * buffers that are with the driver, and 100 when something had to be dropped for want of buffers.
+   */
   | { readonly kind: 'queue'; readonly percent: number }
   /** The root digest matches and everything is on stable storage. */
   | { readonly kind: 'finished' }
@@ -76,9 +79,9 @@ export interface ReceiverStats {
   /** Data packets that brought nothing new. */
   readonly duplicatePackets: number
   /**
-   * Source symbols that were sent while we listened and did not arrive on the first pass. Counted once a slice, when it becomes
-   * whole or is first asked for: its source symbols not received. A slice passed over without a symbol counts as many as the
-   * slice heard last. What was dropped for want of buffers, and repairs that were lost, do not count.
+   * Symbols that were sent while we listened and did not arrive. Of the first pass, once a slice, when it becomes whole or is
+   * first asked for: its source symbols not received; a slice passed over without a symbol counts as many as the slice heard
+   * last. Of repairs: the gaps between those that came. What was dropped for want of buffers does not count.
    */
   readonly lostPackets: number
   /** Source symbols rebuilt from parity. */

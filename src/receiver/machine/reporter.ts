@@ -16,6 +16,7 @@ export class Reporter {
   #nextUs = Infinity
   #reportedPackets = 0
   #reportedLosses = 0
+  #reportedDrops = 0
 
   constructor(random: Random) {
     this.#random = random
@@ -43,12 +44,15 @@ export class Reporter {
     const lostPackets = assembly.lostPackets - this.#reportedLosses
     this.#reportedPackets = packets
     this.#reportedLosses = assembly.lostPackets
+    // Slices that wait for repair fill buffers too, but a lower rate would not empty them: they count once they leave no room.
+    const hasDropped = assembly.droppedForBuffers > this.#reportedDrops
+    this.#reportedDrops = assembly.droppedForBuffers
     return {
       settledCount: assembly.settled.count,
       settledBelow: assembly.settled.low,
       receivedPackets: Math.min(MAX_WORD, receivedPackets),
       lostPackets: Math.min(MAX_WORD, lostPackets),
-      queuePercent: Math.max(this.queuePercent, assembly.queuePercent),
+      queuePercent: hasDropped ? 100 : Math.max(this.queuePercent, assembly.backlogPercent),
       echoSentAtUs: announce.sentAtUs,
       echoHeldUs: Math.min(MAX_WORD, nowUs - announcedUs),
     }

@@ -34,6 +34,8 @@ export class SliceAssembly {
   #madeCount = 0
   readonly #whole = new Map<number, OpenSlice>()
   readonly #ready: number[] = []
+  /** Slices ready and with the driver. */
+  #backlogCount = 0
   /** Sequential: the slice whose turn it is. */
   #nextInOrder = 0
   #latest: OpenSlice | undefined
@@ -95,6 +97,11 @@ export class SliceAssembly {
   /** No slice is missing any more. */
   noteCaughtUp(): void {
     this.#isStarved = false
+  }
+
+  /** Share of the slice buffers that wait for the driver or are with it, 0 to 100. */
+  get backlogPercent(): number {
+    return Math.round((100 * this.#backlogCount) / this.#bufferSlices)
   }
 
   /** True when the slice is open, whole or settled. */
@@ -173,6 +180,8 @@ export class SliceAssembly {
       open.begin(slice, frameBytes)
     }
     this.#latest = open
+    if (open.isCounted && open.lastIndex >= 0) this.lostPackets += Math.max(0, symbolIndex - open.lastIndex - 1)
+    open.lastIndex = symbolIndex
     open.lastHeardUs = nowUs
     open.askedInVain = 0
     open.isDeferred = false
@@ -202,6 +211,7 @@ export class SliceAssembly {
   countLosses(open: OpenSlice): void {
     if (open.isCounted) return
     open.isCounted = true
+    open.lastIndex = Math.max(open.lastIndex, open.sourceCount - 1)
     if (open.slice >= (this.#listensFrom ?? 0)) this.lostPackets += open.sourceCount - open.sourcesHeld
   }
 
@@ -276,16 +286,22 @@ export class SliceAssembly {
     this.#latest = undefined
     this.#whole.set(open.slice, open)
     if (!this.#isSequential || open.slice < this.#nextInOrder) {
-      this.#ready.push(open.slice)
+      this.#offer(open.slice)
       return
     }
-    for (; this.#whole.has(this.#nextInOrder); this.#nextInOrder++) this.#ready.push(this.#nextInOrder)
+    for (; this.#whole.has(this.#nextInOrder); this.#nextInOrder++) this.#offer(this.#nextInOrder)
+  }
+
+  #offer(slice: number): void {
+    this.#ready.push(slice)
+    this.#backlogCount++
   }
 
   #release(slice: number): void {
     const open = this.#whole.get(slice)
     if (open === undefined || this.#ready.includes(slice)) throw new RangeError(`slice ${slice} is not with the driver`)
     this.#whole.delete(slice)
+    this.#backlogCount--
     this.#free.push(open)
     this.#hasChanged = true
   }

@@ -298,9 +298,43 @@ describe('reports', () => {
     hand.hear(...sender.slice(0), ...sender.slice(2), sender.end())
     expect(hand.machine.stats().lostPackets).toBe(2 * sender.sourceCount(0))
     // Their repairs are no new losses.
-    hand.hear(...sender.slice(1, 0), sender.data(1, 40), ...sender.slice(3, 0), sender.data(3, 40))
+    const parity = sender.sourceCount(0)
+    hand.hear(...sender.slice(1, 0), sender.data(1, parity), ...sender.slice(3, 0), sender.data(3, parity))
     expect(hand.kinds.at(-1)).toBe('complete')
     expect(hand.machine.stats().lostPackets).toBe(2 * sender.sourceCount(0))
+  })
+
+  test('count gaps between repairs as lost', () => {
+    const sender = new HandSender([16_000, 16_000])
+    const hand = Hand.joined(sender)
+    const parity = sender.sourceCount(0)
+    hand.hear(...sender.slice(0, 3, 4, 5), ...sender.slice(1))
+    hand.pass(20_000)
+    expect(hand.messages('nack')).not.toEqual([])
+    expect(hand.machine.stats().lostPackets).toBe(3)
+    hand.hear(sender.data(0, parity), sender.data(0, parity + 2))
+    expect(hand.machine.stats().lostPackets).toBe(4)
+    // Symbols that go round again are no gap.
+    hand.hear(sender.data(0, 0), sender.data(0, 3))
+    expect(hand.kinds.at(-1)).toBe('slice')
+    expect(hand.machine.stats()).toMatchObject({ lostPackets: 6, parityUsed: 2 })
+  })
+
+  test('tell of slices that wait for the disk, not of those that wait for repair, unless there is no more room', () => {
+    const sender = new HandSender(Array.from({ length: 12 }, () => 16_000))
+    const hand = Hand.joined(sender, { bufferSlices: 10 })
+    hand.settlesAtOnce = false
+    for (const slice of [0, 1, 2]) hand.hear(...sender.slice(slice))
+    for (const slice of [3, 4, 5, 6, 7]) hand.hear(...sender.slice(slice, 0))
+    const queues = () => hand.messages('report').map(({ queuePercent }) => queuePercent)
+    hand.pass(110_000)
+    expect(queues()).toEqual([30])
+    for (const slice of [8, 9, 10]) hand.hear(...sender.slice(slice, 0))
+    hand.pass(110_000)
+    expect(queues()).toEqual([30, 100, 30])
+    for (const slice of [0, 1]) hand.command({ kind: 'settled', slice })
+    hand.pass(110_000)
+    expect(queues().at(-1)).toBe(10)
   })
 
   test('of a large group are spread over its interval', () => {
