@@ -102,7 +102,7 @@ describe('the same seed', () => {
     ...{
       seed: 5,
       isRecorded: true,
-      receivers: [{}, { isSequential: true }, { joinAtUs: 250_000, startTimeoutUs: 2_000_000 }],
+      receivers: [{}, { isSequential: true }, { joinAtUs: 100_000, startTimeoutUs: 2_000_000 }],
     },
     path: { down: { lossRatio: 0.05, jitterUs: 500, duplicateRatio: 0.02 }, up: { lossRatio: 0.05, jitterUs: 500 } },
   }

@@ -16,6 +16,9 @@ const MAX_WAITING_ACKS = 8 * LIMITS.acknowledgedReceivers
 /** A last word is said three times, this far apart, microseconds: longer than most bursts of loss. Ours. */
 const LAST_WORDS = { times: 3, gapUs: 10_000 } as const
 
+/** Time between two Announce messages while receivers gather, microseconds: they come together, and the start waits 50 ms. Ours. */
+const GATHERING_INTERVAL_US = ANNOUNCE_INTERVAL_US / 4
+
 /** Time between two End messages, microseconds: twice as often as Announce, since receivers wait for it. */
 const END_INTERVAL_US = ANNOUNCE_INTERVAL_US / 2
 
@@ -33,6 +36,7 @@ export class Outbox {
   #deferred: SliceRange[] = []
   #acksUs = Infinity
   #announceUs = 0
+  #announceIntervalUs = GATHERING_INTERVAL_US
   #endUs: number | undefined
 
   constructor(session: Id64, tag: number) {
@@ -76,9 +80,10 @@ export class Outbox {
       this.#queue.push({ bytes, atUs: nowUs + time * LAST_WORDS.gapUs })
   }
 
-  /** Announces as soon as possible: something in it has changed that receivers wait for. */
+  /** The phase has changed: announces that as soon as possible, and from now on at the usual pace. */
   hurryAnnounce(): void {
     this.#announceUs = 0
+    this.#announceIntervalUs = ANNOUNCE_INTERVAL_US
   }
 
   /** Begins to beacon End. */
@@ -118,7 +123,7 @@ export class Outbox {
       return encode(beacon('end'))
     }
     if (this.#announceUs <= nowUs) {
-      this.#announceUs = nowUs + ANNOUNCE_INTERVAL_US
+      this.#announceUs = nowUs + this.#announceIntervalUs
       return encode(beacon('announce'))
     }
     return undefined

@@ -158,6 +158,11 @@ export class Roster {
     return this.#liveWhere((member) => member.settledBelow === sliceIndex && member.reportedUs >= sinceUs)
   }
 
+  /** Live receivers that have settled every slice up to `sliceIndex`. */
+  aheadCount(sliceIndex: number): number {
+    return this.#liveWhere((member) => member.settledBelow > sliceIndex).length
+  }
+
   view(id: Id64): ReceiverView | undefined {
     const member = this.#members.get(formatId(id))
     return member && viewOf(member)

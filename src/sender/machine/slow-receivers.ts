@@ -25,13 +25,20 @@ export class SlowReceivers {
   readonly #policy: SenderMachineOptions['onSlow']
   /** The rate that all but a minority took of late, bits per second. */
   #takenBitsPerSec = 0
+  /** So many slices ahead of another a receiver is faster, and not merely heard of later. */
+  readonly #leadSlices: number
   #isMending = false
   #heldUpUs = 0
   #isHeldUp = false
   #notedUs: Micros
 
-  constructor(nowUs: Micros, roster: Roster, options: Pick<SenderMachineOptions, 'onSlow' | 'canReread'>) {
+  constructor(
+    nowUs: Micros,
+    roster: Roster,
+    options: Pick<SenderMachineOptions, 'onSlow' | 'canReread' | 'windowSlices'>,
+  ) {
     this.#roster = roster
+    this.#leadSlices = options.windowSlices >> 2
     this.#policy = options.onSlow === 'defer' && !options.canReread ? 'wait' : options.onSlow
     this.#notedUs = nowUs
   }
@@ -78,7 +85,7 @@ export class SlowReceivers {
 
   /**
    * Whom to drop: nobody before the grace is over, then those who had not settled the slice that all wait for, although they
-   * reported long after it was sent. Not when they are most of the receivers: then it is not they who are slow.
+   * reported long after it was sent. Nobody either unless most are well ahead of them: else it is not they who are slow.
    * @param sentUs when that slice had been sent
    */
   takeDrops(sliceIndex: number, sentUs: Micros): readonly Id64[] {
@@ -87,7 +94,7 @@ export class SlowReceivers {
     const { liveCount, grttUs } = this.#roster
     const repairUs = REPAIR_ROUNDS * holdoffUs(liveCount, grttUs)
     const stuck = this.#roster.stuckAt(sliceIndex, sentUs + Math.max(MIN_SETTLE_US, repairUs))
-    return stuck.length * 2 <= liveCount ? stuck : []
+    return this.#roster.aheadCount(sliceIndex + this.#leadSlices) * 2 >= liveCount ? stuck : []
   }
 
   /** True when at most half of the live receivers struggle. */

@@ -28,18 +28,21 @@ function sent(outbox: Outbox, nowUs: number): ControlMessage[] {
 
 const kinds = (outbox: Outbox, nowUs: number): string[] => sent(outbox, nowUs).map((message) => message.kind)
 
-test('announces at once, then by the clock, and sooner on demand', () => {
+test('announces often while receivers gather, then at the usual pace', () => {
   const outbox = new Outbox(SESSION, 0)
   expect(kinds(outbox, 0)).toEqual(['announce'])
-  expect(outbox.nextUs(0)).toBe(200_000)
-  expect(kinds(outbox, 199_999)).toEqual([])
-  expect(kinds(outbox, 200_000)).toEqual(['announce'])
+  expect(outbox.nextUs(0)).toBe(50_000)
+  expect(kinds(outbox, 49_999)).toEqual([])
+  expect(kinds(outbox, 50_000)).toEqual(['announce'])
   outbox.hurryAnnounce()
-  expect(kinds(outbox, 200_001)).toEqual(['announce'])
+  expect(kinds(outbox, 50_001)).toEqual(['announce'])
+  expect(outbox.nextUs(50_001)).toBe(250_001)
 })
 
 test('beacons End twice as often, once it is told to', () => {
   const outbox = new Outbox(SESSION, 0)
+  sent(outbox, 0)
+  outbox.hurryAnnounce()
   sent(outbox, 0)
   outbox.startEnd(50_000)
   expect(kinds(outbox, 50_000)).toEqual(['end'])
@@ -65,7 +68,7 @@ test('waits for more to acknowledge, as long as it may', () => {
   outbox.acknowledge('done', id(2), 5000)
   expect([outbox.nextUs(0), kinds(outbox, 4999)]).toEqual([5000, []])
   expect(kinds(outbox, 5000)).toEqual(['join-ack', 'done-ack'])
-  expect(outbox.nextUs(5000)).toBe(200_000)
+  expect(outbox.nextUs(5000)).toBe(50_000)
 })
 
 test('keeps no more acknowledgements than a few messages hold', () => {

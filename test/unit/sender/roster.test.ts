@@ -127,6 +127,7 @@ test('receivers are stuck at a slice when they report so late enough', () => {
   made.report(1000, report(2, { settledBelow: 4 }))
   made.report(1000, report(3, { settledBelow: 5 }))
   expect(made.stuckAt(4, 1000)).toEqual([id(2)])
+  expect([made.aheadCount(3), made.aheadCount(4), made.aheadCount(5)]).toEqual([3, 1, 0])
 })
 
 describe('round-trip time', () => {
