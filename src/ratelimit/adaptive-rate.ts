@@ -52,6 +52,8 @@ export interface RateReport {
   readonly lostPackets: number
   /** Share of its buffers in use, 0 to 100. */
   readonly queuePercent: number
+  /** What came in, with headers; undefined when it is not known since when. */
+  readonly receivedBitsPerSec: number | undefined
 }
 
 /** Falls for loss in a row, and where they began. */
@@ -60,6 +62,8 @@ interface Falls {
   readonly deliveredBitsPerSec: number | undefined
   /** Loss beyond the medium's own that made it fall first. */
   readonly excessRatio: number
+  /** Highest loss of the reports that made it fall. */
+  readonly worstLossRatio: number
   readonly count: number
 }
 
@@ -128,14 +132,14 @@ export class AdaptiveRate {
     this.#worstLossRatio = Math.max(this.#worstLossRatio, lossRatio)
     const isLossy = report.lostPackets > this.#toleratedLoss(packets) || this.#isInVain(packets, lossRatio)
     if (report.queuePercent <= BACKOFF_QUEUE_PERCENT && !isLossy) return
-    // Nothing is known of what was sent before the first whole interval has passed.
-    const sent = Math.max(...this.#sentBitsPerSec)
-    if (sent === 0) return
     // A report covers the interval before it and travels half a round trip.
     this.#ignoreUntilUs = nowUs + grttUs + this.#intervalUs
     this.#isHeld = true
     if (isLossy && this.#isMediumLoss(lossRatio)) return
-    this.#deliveredBitsPerSec = (Math.min(sent, this.#bitsPerSec) * report.receivedPackets) / packets
+    // Before the first whole interval has passed, what was sent is the rate.
+    const sent = Math.max(...this.#sentBitsPerSec) || this.#bitsPerSec
+    const received = report.receivedBitsPerSec ?? (sent * report.receivedPackets) / packets
+    this.#deliveredBitsPerSec = Math.min(sent, this.#bitsPerSec, received)
     this.#set(this.#deliveredBitsPerSec * BACKOFF_RATIO)
   }
 
@@ -168,14 +172,15 @@ export class AdaptiveRate {
     const before = this.#falls
     if (before === undefined || excessRatio < before.excessRatio * VAIN_RATIO) {
       const [bitsPerSec, deliveredBitsPerSec] = [this.#bitsPerSec, this.#deliveredBitsPerSec]
-      this.#falls = { bitsPerSec, deliveredBitsPerSec, excessRatio, count: 1 }
+      this.#falls = { bitsPerSec, deliveredBitsPerSec, excessRatio, worstLossRatio: lossRatio, count: 1 }
       return false
     }
-    if (before.count < VAIN_FALL_COUNT || lossRatio > MAX_MEDIUM_LOSS_RATIO) {
-      this.#falls = { ...before, count: before.count + 1 }
+    const worstLossRatio = Math.max(before.worstLossRatio, lossRatio)
+    if (before.count < VAIN_FALL_COUNT || worstLossRatio > MAX_MEDIUM_LOSS_RATIO) {
+      this.#falls = { ...before, worstLossRatio, count: before.count + 1 }
       return false
     }
-    this.#mediumLossRatio = lossRatio
+    this.#mediumLossRatio = worstLossRatio
     this.#deliveredBitsPerSec = before.deliveredBitsPerSec
     this.#set(before.bitsPerSec)
     this.#falls = undefined

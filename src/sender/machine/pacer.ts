@@ -9,6 +9,7 @@ export class Pacer {
   #intervalBeganUs: Micros
   #intervalEndUs: Micros
   #intervalBytes = 0
+  #startedUs = -Infinity
 
   /** @param packetWireBytes bytes of the largest packet, IP and UDP headers included */
   constructor(nowUs: Micros, packetWireBytes: number, capBitsPerSec: number | undefined) {
@@ -27,6 +28,7 @@ export class Pacer {
   /** The transfer begins: what was sent before says nothing about the rate. */
   start(nowUs: Micros): void {
     this.#rate.start(nowUs)
+    this.#startedUs = nowUs
     this.#intervalBytes = 0
     this.#intervalBeganUs = nowUs
     this.#intervalEndUs = nowUs + MIN_REPORT_INTERVAL_MS * 1000
@@ -55,8 +57,12 @@ export class Pacer {
     this.#apply(nowUs)
   }
 
-  handleReport(nowUs: Micros, report: Report, grttUs: number): void {
-    this.#rate.handleReport(nowUs, report, grttUs)
+  /** @param intervalUs time since the receiver's report before; Infinity when this is the first */
+  handleReport(nowUs: Micros, report: Report, intervalUs: number, grttUs: number): void {
+    const receivedBits = report.receivedPackets * this.#packetWireBytes * 8
+    const heardUs = Math.min(intervalUs, nowUs - this.#startedUs)
+    const receivedBitsPerSec = heardUs < Infinity ? (receivedBits * 1e6) / Math.max(1, heardUs) : undefined
+    this.#rate.handleReport(nowUs, { ...report, receivedBitsPerSec }, grttUs)
     this.#apply(nowUs)
   }
 

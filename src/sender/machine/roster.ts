@@ -94,10 +94,14 @@ export class Roster {
     return 'new'
   }
 
-  /** Takes a report's figures. `nowUs` and the report's echo give a sample of the round trip. */
-  report(nowUs: number, report: Report): void {
+  /**
+   * Takes a report's figures. `nowUs` and the report's echo give a sample of the round trip.
+   * @returns time since the receiver's report before; Infinity when this is the first
+   */
+  report(nowUs: number, report: Report): number {
     const member = this.#members.get(formatId(report.receiver))
-    if (member === undefined) return
+    if (member === undefined) return Infinity
+    const intervalUs = nowUs - member.reportedUs
     member.reportedUs = nowUs
     member.settledCount = report.settledCount
     if (report.settledBelow > member.settledBelow) {
@@ -107,12 +111,8 @@ export class Roster {
     member.receivedPackets += report.receivedPackets
     member.lostPackets += report.lostPackets
     if (member.state === 'live') this.#judge(member, report)
-    if (report.echoSentAtUs === 0) return
-    const sampleUs = ((nowUs - report.echoSentAtUs) >>> 0) - report.echoHeldUs
-    if (sampleUs < 0 || sampleUs > MAX_GRTT_US) return
-    const weight = sampleUs > this.#grttUs ? 0.25 : 0.05
-    const next = this.#grttUs + weight * (sampleUs - this.#grttUs)
-    this.#grttUs = Math.round(Math.min(MAX_GRTT_US, Math.max(MIN_GRTT_US, next)))
+    if (report.echoSentAtUs !== 0) this.#sampleRoundTrip(((nowUs - report.echoSentAtUs) >>> 0) - report.echoHeldUs)
+    return intervalUs
   }
 
   /** Ends a live receiver's part. False when it was not live. */
@@ -170,6 +170,13 @@ export class Roster {
 
   views(): ReceiverView[] {
     return [...this.#members.values()].map(viewOf)
+  }
+
+  #sampleRoundTrip(sampleUs: number): void {
+    if (sampleUs < 0 || sampleUs > MAX_GRTT_US) return
+    const weight = sampleUs > this.#grttUs ? 0.25 : 0.05
+    const next = this.#grttUs + weight * (sampleUs - this.#grttUs)
+    this.#grttUs = Math.round(Math.min(MAX_GRTT_US, Math.max(MIN_GRTT_US, next)))
   }
 
   #judge(member: Member, report: Report): void {

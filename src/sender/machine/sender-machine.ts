@@ -291,11 +291,11 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   }
 
   #handleReport(nowUs: Micros, report: Report): void {
-    this.#roster.report(nowUs, report)
+    const intervalUs = this.#roster.report(nowUs, report)
     const packets = report.receivedPackets + report.lostPackets
     if (packets > 0) this.#lossRatio += 0.1 * (report.lostPackets / packets - this.#lossRatio)
     if (!this.#slow.isCounted(report, this.#pacer.bitsPerSec)) return
-    this.#pacer.handleReport(nowUs, report, this.#roster.grttUs)
+    this.#pacer.handleReport(nowUs, report, intervalUs, this.#roster.grttUs)
   }
 
   #handleNack(nowUs: Micros, nack: Nack): void {

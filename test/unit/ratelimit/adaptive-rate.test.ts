@@ -42,7 +42,13 @@ function run(
       const queue = queues[index]! + received * PACKET_BYTES - ((path.diskBitsPerSec ?? 1e12) * INTERVAL_US) / 8e6
       queues[index] = Math.max(0, queue)
       const queuePercent = Math.min(100, (queues[index] / 67_108_864) * 100)
-      const report = { receivedPackets: received, lostPackets: sentPackets - received, queuePercent }
+      const receivedBitsPerSec = (received * PACKET_BYTES * 8e6) / INTERVAL_US
+      const report = {
+        receivedPackets: received,
+        lostPackets: sentPackets - received,
+        queuePercent,
+        receivedBitsPerSec,
+      }
       rate.handleReport(interval * INTERVAL_US + 5000 + index, report, GRTT_US)
     })
   }
@@ -97,19 +103,37 @@ describe('AdaptiveRate', () => {
       const sentPackets = Math.round((rate.bitsPerSec * INTERVAL_US) / 8e6 / PACKET_BYTES)
       const receivedPackets = Math.round(sentPackets * Math.min(1, path.bottleneckBitsPerSec / rate.bitsPerSec))
       rate.handleInterval(interval * INTERVAL_US, sentPackets * PACKET_BYTES)
-      const report = { receivedPackets, lostPackets: sentPackets - receivedPackets, queuePercent: 0 }
+      const receivedBitsPerSec = (receivedPackets * PACKET_BYTES * 8e6) / INTERVAL_US
+      const report = {
+        receivedPackets,
+        lostPackets: sentPackets - receivedPackets,
+        queuePercent: 0,
+        receivedBitsPerSec,
+      }
       rate.handleReport(interval * INTERVAL_US + 5000, report, GRTT_US)
       if (interval > 60 && interval < 120) expect(rate.bitsPerSec).toBeLessThan(330e6)
       if (interval > 130) expect(rate.bitsPerSec).toBeLessThan(110e6)
     }
   })
 
-  it('says nothing of the time before the transfer begins', () => {
+  it('takes nothing of the time before the transfer begins for what it can do', () => {
     const rate = new AdaptiveRate(0)
     rate.handleInterval(100_000, 500)
     rate.start(150_000)
-    rate.handleReport(200_000, { receivedPackets: 800, lostPackets: 200, queuePercent: 0 }, GRTT_US)
-    expect(rate.bitsPerSec).toBe(200e6)
+    rate.handleReport(
+      200_000,
+      { receivedPackets: 800, lostPackets: 200, queuePercent: 0, receivedBitsPerSec: undefined },
+      GRTT_US,
+    )
+    expect(rate.bitsPerSec).toBe(144e6)
+  })
+
+  it('falls to what was received, whatever the share of losses', () => {
+    const rate = new AdaptiveRate(0)
+    rate.handleInterval(100_000, 2_500_000)
+    const report = { receivedPackets: 900, lostPackets: 900, queuePercent: 0, receivedBitsPerSec: 150e6 }
+    rate.handleReport(150_000, report, GRTT_US)
+    expect(rate.bitsPerSec).toBe(135e6)
   })
 
   it('follows the worst of many receivers', () => {
@@ -135,7 +159,11 @@ describe('AdaptiveRate', () => {
     expect(Math.max(...run([], 20))).toBe(200e6)
     const rate = new AdaptiveRate(0)
     for (let us = INTERVAL_US; us < 2e6; us += INTERVAL_US) {
-      rate.handleReport(us - 5, { receivedPackets: 1000, lostPackets: 0, queuePercent: 60 }, GRTT_US)
+      rate.handleReport(
+        us - 5,
+        { receivedPackets: 1000, lostPackets: 0, queuePercent: 60, receivedBitsPerSec: 118e6 },
+        GRTT_US,
+      )
       rate.handleInterval(us, 2_500_000)
     }
     expect(rate.bitsPerSec).toBe(200e6)
@@ -144,7 +172,7 @@ describe('AdaptiveRate', () => {
   it('falls once for one trouble: ignores reports that tell of the time before', () => {
     const rate = new AdaptiveRate(0)
     rate.handleInterval(100_000, 2_500_000)
-    const report = { receivedPackets: 800, lostPackets: 200, queuePercent: 0 }
+    const report = { receivedPackets: 800, lostPackets: 200, queuePercent: 0, receivedBitsPerSec: undefined }
     rate.handleReport(150_000, report, GRTT_US)
     expect(rate.bitsPerSec).toBe(144e6)
     rate.handleReport(259_999, report, GRTT_US)
