@@ -21,7 +21,7 @@ module.exports = {
       name: 'pure-folders-import-nothing-above',
       severity: 'error',
       from: { path: '^src/(protocol|fec|lzo|ratelimit|sparse)/' },
-      to: { path: '^src/(sender|receiver|io|cli|index)' },
+      to: { path: '^src/(sender|receiver|trust|io|cli|index)' },
     },
     {
       name: 'sender-and-receiver-meet-in-protocol',
@@ -33,13 +33,19 @@ module.exports = {
       name: 'machines-use-no-io',
       severity: 'error',
       from: { path: '^src/(sender|receiver)/machine/' },
-      to: { path: '^src/(io|cli|index|(sender|receiver)/[^/]+\\.ts)' },
+      to: { path: '^src/(trust|io|cli|index|(sender|receiver)/[^/]+\\.ts)' },
     },
     {
       name: 'io-knows-no-protocol-rules',
       severity: 'error',
       from: { path: '^src/io/' },
-      to: { path: '^src/(protocol|sender|receiver|cli)/' },
+      to: { path: '^src/(protocol|sender|receiver|trust|cli)/' },
+    },
+    {
+      name: 'trust-knows-neither-sender-nor-receiver',
+      severity: 'error',
+      from: { path: '^src/trust/' },
+      to: { path: '^src/(sender|receiver|cli|index)' },
     },
     { name: 'library-knows-no-cli', severity: 'error', from: { pathNot: '^src/cli/' }, to: { path: '^src/cli/' } },
     {

@@ -52,7 +52,7 @@ const folder = mkdtempSync(join(root, 'dist-'))
 try {
   compileInto(folder)
   moveChanged(folder, dist)
-  for (const name of ['send', 'recv', 'demo']) chmodSync(join(dist, `cli/${name}.js`), 0o755)
+  for (const name of ['send', 'recv', 'keygen', 'demo']) chmodSync(join(dist, `cli/${name}.js`), 0o755)
 } catch (error) {
   // The compiler has told its errors; anything else is a fault of this script.
   if (error.status === undefined) throw error

@@ -46,6 +46,31 @@ const ERRORS = {
     remedy: 'Correct the option; --help lists the forms',
     exit: 'usage',
   },
+  KEY_UNREADABLE: {
+    meaning: 'A key file is not there, or may not be read',
+    remedy: 'Check the path and its permissions; skilfish-keygen makes key files',
+    exit: 'usage',
+  },
+  KEY_EXPOSED: {
+    meaning: 'A secret key file is open to others than its owner',
+    remedy: 'Run chmod 600 on the file; if others may have read it, make a new key',
+    exit: 'usage',
+  },
+  KEY_INVALID: {
+    meaning: 'A key file or passphrase does not hold what it should',
+    remedy: 'Make the file with skilfish-keygen, and copy it unchanged',
+    exit: 'usage',
+  },
+  KEY_EXISTS: {
+    meaning: 'A key file would be overwritten',
+    remedy: 'Name another file, or remove the old one if nobody needs it any more',
+    exit: 'usage',
+  },
+  KEY_UNWRITABLE: {
+    meaning: 'A key file cannot be made',
+    remedy: 'Name a file in a folder that exists and that this user may write',
+    exit: 'storage',
+  },
   SOURCE_NOT_FOUND: {
     meaning: 'The source does not exist',
     remedy: 'Check the path',

@@ -17,10 +17,11 @@ function writeImage(bytes: number): string {
   return at('image')
 }
 
-const run = (name: 'send' | 'recv' | 'demo', ...args: readonly string[]): Promise<Ended> => start(name, args).ended
+const run = (name: 'send' | 'recv' | 'keygen' | 'demo', ...args: readonly string[]): Promise<Ended> =>
+  start(name, args).ended
 
 describe('every program', () => {
-  it.each(['send', 'recv', 'demo'] as const)('%s shows help and version, and that is all', async (name) => {
+  it.each(['send', 'recv', 'keygen', 'demo'] as const)('%s shows help and version, and that is all', async (name) => {
     const help = await run(name, '--help')
     expect(help).toMatchObject({ status: 0, stderr: '' })
     expect(help.stdout.toString()).toMatch(new RegExp(`^Usage: skilfish-${name} \\[options\\]`))
@@ -29,7 +30,7 @@ describe('every program', () => {
     expect(version.stdout.toString()).toMatch(/^\d+\.\d+\.\d+\n$/)
   })
 
-  it.each(['send', 'recv', 'demo'] as const)(
+  it.each(['send', 'recv', 'keygen', 'demo'] as const)(
     '%s refuses what it does not know, and says where to look',
     async (name) => {
       const { status, stdout, stderr } = await run(name, '--frobnicate', 'x')

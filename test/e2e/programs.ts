@@ -38,8 +38,11 @@ const running = new Set<ChildProcess>()
 const TIME_LIMIT_MS = 60_000
 
 /** Starts one of the programs in `dist`. Whatever it leaves running is killed after the test. */
-export const start = (name: 'send' | 'recv' | 'demo', args: readonly string[], options: SpawnOptions = {}): Program =>
-  new Program(process.execPath, [join(DIST, `cli/${name}.js`), ...args], options)
+export const start = (
+  name: 'send' | 'recv' | 'keygen' | 'demo',
+  args: readonly string[],
+  options: SpawnOptions = {},
+): Program => new Program(process.execPath, [join(DIST, `cli/${name}.js`), ...args], options)
 
 /** A process, and all that it says. */
 export class Program {

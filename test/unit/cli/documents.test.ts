@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
+import { parseKeygenCommand } from '../../../src/cli/keygen-command.ts'
 import { parseReceiveCommand } from '../../../src/cli/receive-command.ts'
 import { parseSendCommand } from '../../../src/cli/send-command.ts'
 import { ERROR_TABLE, EXIT_MEANING, EXIT_STATUS, type ExitName } from '../../../src/errors.ts'
@@ -38,6 +39,7 @@ it('exit statuses are told apart by the shell, and each is used', () => {
 it.each([
   ['send', parseSendCommand(['--help'])],
   ['recv', parseReceiveCommand(['--help'])],
+  ['keygen', parseKeygenCommand(['--help'])],
 ])('docs/command-line.md shows the help of skilfish-%s as it is', (program, command) => {
   const [, shown] = read('command-line.md').split(`<!-- help: ${program} -->\n\n\`\`\`\n`)
   expect(shown?.split('\n```\n')[0]).toBe(command.kind === 'text' ? command.text.trimEnd() : 'no help')

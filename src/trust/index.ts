@@ -1,0 +1,2 @@
+export { createKeyText, createPassphraseText, groupKeyOf, parseGroupKey } from './group-key.ts'
+export { createSigningTexts, parseSigningKey, parseVerifyingKey } from './signing-key.ts'
