@@ -1,4 +1,4 @@
-import { ByteQueue } from './byte-queue.ts'
+import { ByteQueue } from '../byte-queue.ts'
 import { crc32 } from './crc32.ts'
 import { Lzo1x, type LzoFault } from './lzo1x.ts'
 import {
