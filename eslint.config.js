@@ -2,7 +2,7 @@ import js from '@eslint/js'
 import tseslint from 'typescript-eslint'
 
 /** Bytes and numbers only: no clock, no randomness, no timers, no Node. */
-const PURE_FOLDERS = ['protocol', 'fec', 'lzo', 'ratelimit', 'sparse', 'sender/machine', 'receiver/machine']
+const PURE_FOLDERS = ['protocol', 'fec', 'lzo', 'ratelimit', 'sparse', 'rbd', 'sender/machine', 'receiver/machine']
 const PURE_FILES = ['errors', 'random', 'wasm', 'byte-queue']
 
 const IMPURE_GLOBALS = [

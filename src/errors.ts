@@ -101,6 +101,11 @@ const ERRORS = {
     remedy: 'Yield extents by ascending offset, each beginning at or after the end of the one before',
     exit: 'storage',
   },
+  RBD_STREAM_INVALID: {
+    meaning: 'What should be a stream of the rbd tool is damaged, or of a kind that this program does not know',
+    remedy: 'Export it again; if it happens again, check the versions of Ceph and of this program',
+    exit: 'storage',
+  },
   SPOOL_FAILED: {
     meaning: 'The spool file cannot be made, written or read',
     remedy: 'Choose a --spool path on a disk with room for the whole image',
