@@ -82,8 +82,8 @@ const ERRORS = {
     exit: 'storage',
   },
   SOURCE_UNSUPPORTED: {
-    meaning: 'The source is neither a file, a block device nor a pipe',
-    remedy: 'Name a regular file or a block device, or pipe the data in with -',
+    meaning: 'The source is neither a file, a block device, an RBD image nor a pipe',
+    remedy: 'Name a regular file, a block device or an RBD image, or pipe the data in with -',
     exit: 'storage',
   },
   SOURCE_FAILED: {
@@ -106,14 +106,25 @@ const ERRORS = {
     remedy: 'Export it again; if it happens again, check the versions of Ceph and of this program',
     exit: 'storage',
   },
+  RBD_MISSING: {
+    meaning: 'The program rbd, which does the work for RBD images, cannot be started',
+    remedy: 'Install it (Debian package ceph-common)',
+    exit: 'storage',
+  },
+  RBD_UNREACHABLE: {
+    meaning: 'The Ceph cluster does not answer, or does not let this user in',
+    remedy: 'Check the cluster and the way to it (ceph status), and CEPH_CONF and CEPH_ARGS in the environment',
+    exit: 'storage',
+  },
   SPOOL_FAILED: {
     meaning: 'The spool file cannot be made, written or read',
     remedy: 'Choose a --spool path on a disk with room for the whole image',
     exit: 'storage',
   },
   TARGET_NOT_FOUND: {
-    meaning: 'The target is a device that does not exist, or a file in a folder that does not',
-    remedy: 'Create the folder or correct the path',
+    meaning:
+      'The target is a device that does not exist, a file in a folder that does not, or an image in a pool that does not',
+    remedy: 'Create the folder or the pool, or correct the path',
     exit: 'storage',
   },
   TARGET_DENIED: {
@@ -122,13 +133,18 @@ const ERRORS = {
     exit: 'storage',
   },
   TARGET_BUSY: {
-    meaning: 'The target device is mounted or in use',
-    remedy: 'Unmount it (see findmnt and lsblk), then receive again',
+    meaning: 'The target device or RBD image is mounted or in use',
+    remedy: 'End whatever uses it (see findmnt and lsblk, or rbd status), then receive again',
     exit: 'storage',
   },
   TARGET_TOO_SMALL: {
     meaning: 'The target is smaller than the image',
     remedy: 'Use a larger device',
+    exit: 'storage',
+  },
+  TARGET_SIZE_DIFFERS: {
+    meaning: 'The target is an RBD image of another size than what is received',
+    remedy: 'Name an image that does not exist yet, or make this one as large (rbd resize)',
     exit: 'storage',
   },
   TARGET_FULL: {

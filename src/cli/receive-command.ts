@@ -36,7 +36,7 @@ const FORM: ProgramForm<typeof OPTIONS> = {
   name: 'skilfish-recv',
   description:
     'Receives a disk image that skilfish-send sends, whenever it is started.\n\n' +
-    'TARGET is a file, a block device, or - for standard output. TIME is in seconds, or with a unit: 500ms, 2m, 1h. [Defaults] stand in brackets.',
+    'TARGET is a file, a block device, rbd:[POOL/]IMAGE for an image in Ceph, or - for standard output. TIME is in seconds, or with a unit: 500ms, 2m, 1h. [Defaults] stand in brackets.',
   operand: 'TARGET',
   options: OPTIONS,
   groups: {

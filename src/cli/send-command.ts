@@ -78,7 +78,7 @@ const OPTIONS = {
   ),
   spool: valued(
     '--spool <PATH>',
-    'keep what a pipe yields in this file, so that late receivers can have it; removed at the end',
+    'keep what a pipe or Ceph yields in this file, so that late receivers can have it; removed at the end',
     parseText,
   ),
   noKeyboard: toggle('--no-keyboard', 'do not start on a key'),
@@ -89,7 +89,7 @@ const FORM: ProgramForm<typeof OPTIONS> = {
   name: 'skilfish-send',
   description:
     'Sends a disk image to many machines at once, by multicast.\n\n' +
-    'SOURCE is a file, a block device, or - for standard input. TIME is in seconds, or with a unit: 500ms, 2m, 1h. [Defaults] stand in brackets.',
+    'SOURCE is a file, a block device, rbd:[POOL/]IMAGE[@SNAPSHOT] for an image in Ceph, or - for standard input. TIME is in seconds, or with a unit: 500ms, 2m, 1h. [Defaults] stand in brackets.',
   operand: 'SOURCE',
   options: OPTIONS,
   groups: {
@@ -106,6 +106,7 @@ const FORM: ProgramForm<typeof OPTIONS> = {
   examples: [
     'skilfish-send --min-receivers 20 --max-wait 2m debian.img',
     'skilfish-send --interface eth1 --max-bitrate 600M /dev/vg0/golden',
+    'skilfish-send --spool /var/tmp/spool rbd:templates/debian@golden',
     'zcat backup.gz | skilfish-send --spool /var/tmp/spool -',
   ],
   exits: ['success', 'internal', 'usage', 'nobody', 'receiversFailed', 'storage', 'network', 'interrupted'],

@@ -6,8 +6,10 @@ import type { Writable } from 'node:stream'
 import { isatty } from 'node:tty'
 import { promisify } from 'node:util'
 import { SkilfishError } from '../errors.ts'
+import { isRbdName } from '../rbd/index.ts'
 import type { ImageSink } from '../sparse/index.ts'
 import { FileSink } from './file-sink.ts'
+import { RbdSink } from './rbd-sink.ts'
 import { errnoName, targetError } from './storage-error.ts'
 import { StreamSink } from './stream-sink.ts'
 import type { SinkOptions } from './target-file.ts'
@@ -21,15 +23,19 @@ const STDOUT_FD = 1
  * - A new file, in an existing folder: sparse, holes stay holes.
  * - An existing regular file: emptied first, so that nothing old survives, unless `assumeZeroed`.
  * - A block device: opened for this sink alone; holes are zeroed, unless `assumeZeroed`. What lies behind the image stays.
+ * - `rbd:[POOL/[NAMESPACE/]]IMAGE`: made where there is none, else of the image's size and used by nobody; holes are zeroed, unless
+ *   `assumeZeroed`.
  * - `-` (standard output), a named pipe that someone reads, a character device: sequential, holes are written as zeros.
  *
  * Files and devices that are not finished begin with a stamp (`isIncompleteTarget`). `write` and `zero` must touch each byte
  * at most once.
  *
  * @throws SkilfishError TARGET_NOT_FOUND, TARGET_DENIED, TARGET_BUSY, TARGET_CLOSED, TARGET_FAILED; TARGET_UNSUPPORTED for
- * folders, sockets and terminals, and for `sync` or `direct` where they are not to be had.
+ * folders, sockets and terminals, and for `sync` or `direct` where they are not to be had; OPTION_INVALID, RBD_MISSING and
+ * RBD_UNREACHABLE for RBD images.
  */
 export async function openSink(path: string, options: SinkOptions = {}): Promise<ImageSink> {
+  if (isRbdName(path)) return openImage(path, options)
   if (path === '-') return openStandardOutput(options)
   try {
     const kind = await existing(path)
@@ -65,9 +71,14 @@ async function checkNewFile(path: string): Promise<void> {
   await access(folder, constants.W_OK | constants.X_OK)
 }
 
+async function openImage(path: string, options: SinkOptions): Promise<RbdSink> {
+  refuseFileOptions(path, options)
+  return RbdSink.prepare(path, options.assumeZeroed ?? false)
+}
+
 function openStandardOutput(options: SinkOptions): StreamSink {
   const label = 'standard output'
-  checkSequential(label, options)
+  refuseFileOptions(label, options)
   if (isatty(STDOUT_FD)) throw unsupported(label, 'a terminal')
   const kind = fstatSync(STDOUT_FD)
   const flush = kind.isFile() ? () => promisify(fdatasync)(STDOUT_FD) : undefined
@@ -75,7 +86,7 @@ function openStandardOutput(options: SinkOptions): StreamSink {
 }
 
 function openPipe(path: string, options: SinkOptions): StreamSink {
-  checkSequential(path, options)
+  refuseFileOptions(path, options)
   try {
     // Without O_NONBLOCK, open(2) would wait for the reader on a worker thread, and not even process.exit() ends that.
     const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
@@ -88,7 +99,7 @@ function openPipe(path: string, options: SinkOptions): StreamSink {
 }
 
 function openCharacterDevice(path: string, options: SinkOptions): StreamSink {
-  checkSequential(path, options)
+  refuseFileOptions(path, options)
   const fd = openSync(path, constants.O_WRONLY | constants.O_NOCTTY)
   const stream = streamTo(fd, fstatSync(fd))
   if (!isatty(fd)) return new StreamSink(path, stream)
@@ -106,7 +117,7 @@ function streamTo(fd: number, kind: Stats): Writable {
     : createWriteStream('', { fd, autoClose: fd !== STDOUT_FD })
 }
 
-function checkSequential(label: string, options: SinkOptions): void {
+function refuseFileOptions(label: string, options: SinkOptions): void {
   const option = options.direct ? '--direct' : options.sync ? '--sync' : undefined
   if (option === undefined) return
   const text = `cannot write ${label} with ${option}: only files and block devices have that; leave out ${option}`

@@ -3,8 +3,10 @@ import { open, stat } from 'node:fs/promises'
 import { Socket } from 'node:net'
 import { isatty } from 'node:tty'
 import { SkilfishError } from '../errors.ts'
+import { isRbdName } from '../rbd/index.ts'
 import type { ImageSource } from '../sparse/index.ts'
 import { FileSource } from './file-source.ts'
+import { RbdSource } from './rbd-source.ts'
 import { sourceError } from './storage-error.ts'
 import { ByteStreamSource } from './stream-source.ts'
 
@@ -17,13 +19,17 @@ const READ_BYTES = 1024 * 1024
  * - A regular file or a block device: a `RandomAccessSource`. Its holes are found without reading them where the foreign
  *   function interface is there (`koffi`); else they are read, and count as data that is zero.
  *   A block device has no `identity`.
+ * - `rbd:[POOL/[NAMESPACE/]]IMAGE[@SNAPSHOT]`: a `StreamSource` that holds no holes. Without a snapshot it has no `identity`, and
+ *   whoever writes to the image meanwhile changes what is sent.
  * - `-` (standard input), a named pipe, a character device: a `StreamSource` of unknown size.
  *
  * A named pipe is opened at once, also before its writer comes.
  *
- * @throws SkilfishError SOURCE_NOT_FOUND, SOURCE_DENIED, SOURCE_FAILED; SOURCE_UNSUPPORTED for folders, sockets and terminals.
+ * @throws SkilfishError SOURCE_NOT_FOUND, SOURCE_DENIED, SOURCE_FAILED; SOURCE_UNSUPPORTED for folders, sockets and terminals;
+ * OPTION_INVALID, RBD_MISSING and RBD_UNREACHABLE for RBD images.
  */
 export async function openSource(path: string): Promise<ImageSource> {
+  if (isRbdName(path)) return RbdSource.open(path)
   if (path === '-') {
     if (process.stdin.isTTY) throw unsupported('standard input', 'a terminal')
     return new ByteStreamSource('standard input', process.stdin)

@@ -85,4 +85,7 @@ export type RbdRecord =
   | { readonly kind: 'zeros'; readonly offset: number; readonly lengthBytes: number }
   | { readonly kind: 'end' }
 
+/** Records that can be written: what was not understood cannot. */
+export type WritableRbdRecord = Exclude<RbdRecord, { kind: 'skipped' }>
+
 export type DiffVersion = 1 | 2

@@ -5,19 +5,16 @@ import {
   PROTECTION_LENGTH_BYTES,
   RBD_LIMITS,
   type DiffVersion,
-  type RbdRecord,
+  type WritableRbdRecord,
 } from './rbd-format.ts'
 
 /**
- * Writes one record as the `rbd` tool does: a stream is its records one after the other (see {@link RbdRecord} for their order).
+ * Writes one record as the `rbd` tool does: a stream is its records one after the other (see `RbdRecord` for their order).
  * @param version of the diff that the record is part of; within an image, 2
  * @returns what to write, in order. The bytes of data are the record's own, not a copy
  * @throws RangeError when a number or text is out of the bounds of `RBD_LIMITS`, or when the version has no such record
  */
-export function encodeRbdRecord(
-  record: Exclude<RbdRecord, { kind: 'skipped' }>,
-  version: DiffVersion,
-): readonly Uint8Array[] {
+export function encodeRbdRecord(record: WritableRbdRecord, version: DiffVersion): readonly Uint8Array[] {
   switch (record.kind) {
     case 'image':
       return [utf8.encode(IMAGE_BANNER)]

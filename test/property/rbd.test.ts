@@ -1,9 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { DATA_PIECE_BYTES, encodeRbdRecord } from '../../src/rbd/index.ts'
+import { DATA_PIECE_BYTES, encodeRbdRecord, type WritableRbdRecord } from '../../src/rbd/index.ts'
 import { readRecords } from '../unit/rbd/read-records.ts'
-
-type Written = Parameters<typeof encodeRbdRecord>[0]
 
 const offsets = fc.oneof(
   fc.nat(3 * DATA_PIECE_BYTES),
@@ -15,36 +13,37 @@ const names = fc.string({ unit: 'grapheme', maxLength: 40 })
 const data = fc
   .tuple(offsets, fc.uint8Array({ minLength: 1, maxLength: 3000 }))
   .filter(([offset, { length }]) => (offset % DATA_PIECE_BYTES) + length <= DATA_PIECE_BYTES)
-  .map(([offset, bytes]): Written => ({ kind: 'data', offset, bytes }))
+  .map(([offset, bytes]): WritableRbdRecord => ({ kind: 'data', offset, bytes }))
 const zeros = fc
   .tuple(offsets, fc.nat(2 ** 31 - 1))
-  .map(([offset, lengthBytes]): Written => ({ kind: 'zeros', offset, lengthBytes }))
+  .map(([offset, lengthBytes]): WritableRbdRecord => ({ kind: 'zeros', offset, lengthBytes }))
 const extents = fc.array(fc.oneof(data, zeros), { maxLength: 8 })
 
-const option = (arbitrary: fc.Arbitrary<Written>): fc.Arbitrary<Written[]> =>
+const option = (arbitrary: fc.Arbitrary<WritableRbdRecord>): fc.Arbitrary<WritableRbdRecord[]> =>
   fc.option(arbitrary).map((record) => (record === null ? [] : [record]))
-const named = (kind: 'from-snapshot' | 'to-snapshot') => option(names.map((name): Written => ({ kind, name })))
-const size = option(fc.maxSafeNat().map((sizeBytes): Written => ({ kind: 'size', sizeBytes })))
-const protection = option(fc.boolean().map((isProtected): Written => ({ kind: 'protection', isProtected })))
+const named = (kind: 'from-snapshot' | 'to-snapshot') =>
+  option(names.map((name): WritableRbdRecord => ({ kind, name })))
+const size = option(fc.maxSafeNat().map((sizeBytes): WritableRbdRecord => ({ kind: 'size', sizeBytes })))
+const protection = option(fc.boolean().map((isProtected): WritableRbdRecord => ({ kind: 'protection', isProtected })))
 
-const diffs = (version: 1 | 2): fc.Arbitrary<Written[]> =>
+const diffs = (version: 1 | 2): fc.Arbitrary<WritableRbdRecord[]> =>
   fc
     .tuple(named('from-snapshot'), named('to-snapshot'), version === 1 ? fc.constant([]) : protection, size, extents)
     .map((parts) => [{ kind: 'diff', version }, ...parts.flat(), { kind: 'end' }])
 
 const properties = fc.array(
   fc.oneof(
-    fc.integer({ min: 12, max: 25 }).map((order): Written => ({ kind: 'order', order })),
-    fc.bigInt(0n, 2n ** 64n - 1n).map((bits): Written => ({ kind: 'features', bits })),
-    fc.maxSafeNat().map((unitBytes): Written => ({ kind: 'stripe-unit', unitBytes })),
-    fc.maxSafeNat().map((count): Written => ({ kind: 'stripe-count', count })),
-    fc.tuple(names, names).map(([key, value]): Written => ({ kind: 'metadata', key, value })),
+    fc.integer({ min: 12, max: 25 }).map((order): WritableRbdRecord => ({ kind: 'order', order })),
+    fc.bigInt(0n, 2n ** 64n - 1n).map((bits): WritableRbdRecord => ({ kind: 'features', bits })),
+    fc.maxSafeNat().map((unitBytes): WritableRbdRecord => ({ kind: 'stripe-unit', unitBytes })),
+    fc.maxSafeNat().map((count): WritableRbdRecord => ({ kind: 'stripe-count', count })),
+    fc.tuple(names, names).map(([key, value]): WritableRbdRecord => ({ kind: 'metadata', key, value })),
   ),
   { maxLength: 6 },
 )
 const images = fc
   .tuple(properties, fc.array(diffs(2), { minLength: 1, maxLength: 3 }))
-  .map(([said, parts]): Written[] => [
+  .map(([said, parts]): WritableRbdRecord[] => [
     { kind: 'image' },
     ...said,
     { kind: 'diffs', count: parts.length },

@@ -1,25 +1,23 @@
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { seededRandom } from '../../src/random.ts'
-import { encodeRbdRecord, type RbdRecord } from '../../src/rbd/index.ts'
+import { encodeRbdRecord, type RbdRecord, type WritableRbdRecord } from '../../src/rbd/index.ts'
 import { CephCluster } from '../lab/ceph-cluster.ts'
 import { applyRecords, readRecords } from '../unit/rbd/read-records.ts'
 
 const MIB = 1024 * 1024
 const SIZE_BYTES = 12 * MIB + 12_345
 
-type Written = Parameters<typeof encodeRbdRecord>[0]
-
-const encode = (records: readonly Written[], version: 1 | 2): Buffer =>
+const encode = (records: readonly WritableRbdRecord[], version: 1 | 2): Buffer =>
   Buffer.concat(records.flatMap((record) => encodeRbdRecord(record, version)))
 
 const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 /** Stretches of data and zeros in no order and of any grain, some longer than an object, none over another. */
-function randomExtents(seed: number): Written[] {
+function randomExtents(seed: number): WritableRbdRecord[] {
   const random = seededRandom(seed)
   const between = (least: number, most: number): number => least + Math.floor(random() * (most - least))
-  const extents: Written[] = []
+  const extents: WritableRbdRecord[] = []
   for (let at = between(0, 5000); at < SIZE_BYTES - 1;) {
     const lengthBytes = Math.min(SIZE_BYTES - at, random() < 0.1 ? between(4 * MIB, 6 * MIB) : between(1, 100_000))
     const pattern = `${seed} ${at} `
@@ -36,7 +34,7 @@ function randomExtents(seed: number): Written[] {
     .map(({ extent }) => extent)
 }
 
-const diff = (extents: readonly Written[], ...heads: readonly Written[]): Written[] => [
+const diff = (extents: readonly WritableRbdRecord[], ...heads: readonly WritableRbdRecord[]): WritableRbdRecord[] => [
   ...heads,
   { kind: 'size', sizeBytes: SIZE_BYTES },
   ...extents,
@@ -56,8 +54,8 @@ describe('streams of the real rbd', () => {
     ceph.rbd('create', '--size', '1M', 'rbd/one')
     let image: Uint8Array = new Uint8Array(0)
     for (const seed of [1, 2, 3]) {
-      const from: Written[] = seed === 1 ? [] : [{ kind: 'from-snapshot', name: `s${seed - 1}` }]
-      const head: Written = { kind: 'diff', version: 1 }
+      const from: WritableRbdRecord[] = seed === 1 ? [] : [{ kind: 'from-snapshot', name: `s${seed - 1}` }]
+      const head: WritableRbdRecord = { kind: 'diff', version: 1 }
       const records = diff(randomExtents(seed), head, ...from, { kind: 'to-snapshot', name: `s${seed}` })
       ceph.rbdPipe(['import-diff', '--no-progress', '-', 'rbd/one'], encode(records, 1))
       image = applyRecords(image, records)
@@ -79,8 +77,8 @@ describe('streams of the real rbd', () => {
 
   it('what we write as an image of version 2, rbd takes, and writes it as we read it', () => {
     const [first, second, head] = [4, 5, 6].map(randomExtents)
-    const heads: Written[] = [{ kind: 'diff', version: 2 }]
-    const records: Written[] = [
+    const heads: WritableRbdRecord[] = [{ kind: 'diff', version: 2 }]
+    const records: WritableRbdRecord[] = [
       { kind: 'image' },
       { kind: 'order', order: 20 },
       { kind: 'metadata', key: 'purpose', value: 'a test' },
@@ -118,13 +116,17 @@ describe('streams of the real rbd', () => {
       expect(digest(image)).toBe(states[index])
     }
     // Objects of 1 MiB, pieces of 256 KiB: rbd's records are longer than ours, what they hold is the same.
-    const again = encode(back.records as Written[], 2)
+    const again = encode(back.records as WritableRbdRecord[], 2)
     ceph.rbdPipe(['import', '--no-progress', '--export-format', '2', '-', 'rbd/again'], again)
     expect(digest(exported('rbd/again'))).toBe(states[2])
   })
 
   it('rbd refuses a stream that is cut off, too, and does not notice a wrong length of a protection record', () => {
-    const records: Written[] = [{ kind: 'diff', version: 1 }, { kind: 'size', sizeBytes: MIB }, { kind: 'end' }]
+    const records: WritableRbdRecord[] = [
+      { kind: 'diff', version: 1 },
+      { kind: 'size', sizeBytes: MIB },
+      { kind: 'end' },
+    ]
     ceph.rbd('create', '--size', '1M', 'rbd/cut')
     const stream = encode(records, 1)
     expect(() => ceph.rbdPipe(['import-diff', '-', 'rbd/cut'], stream.subarray(0, -1))).toThrow('failed to decode tag')
@@ -142,7 +144,7 @@ describe('streams of the real rbd', () => {
           { kind: 'from-snapshot', name: 'a' },
           ...records.slice(1),
         ],
-      ] as Written[],
+      ] as WritableRbdRecord[],
       2,
     )
     image[image.indexOf('p\x08') + 1] = 1

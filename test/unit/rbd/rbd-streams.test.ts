@@ -1,12 +1,17 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { DATA_PIECE_BYTES, encodeRbdRecord, RBD_LIMITS, RbdReader, type DiffVersion } from '../../../src/rbd/index.ts'
+import {
+  DATA_PIECE_BYTES,
+  encodeRbdRecord,
+  RBD_LIMITS,
+  RbdReader,
+  type DiffVersion,
+  type WritableRbdRecord,
+} from '../../../src/rbd/index.ts'
 import { applyRecords, readRecords } from './read-records.ts'
 import { RBD_VECTORS, readRbdVector } from './vectors.ts'
 
-type Written = Parameters<typeof encodeRbdRecord>[0]
-
-const encode = (records: readonly Written[], version: DiffVersion): Buffer =>
+const encode = (records: readonly WritableRbdRecord[], version: DiffVersion): Buffer =>
   Buffer.concat(records.flatMap((record) => encodeRbdRecord(record, version)))
 
 const u64 = (value: number | bigint): Buffer => {
@@ -37,7 +42,7 @@ describe('streams that rbd wrote', () => {
     const image = applyRecords(file === 'delta.diff' ? before : new Uint8Array(0), records)
     expect(createHash('sha256').update(image).digest('hex')).toBe(sha256)
     expect(readRecords(Array.from(bytes, (byte) => Uint8Array.of(byte))).records).toEqual(records)
-    expect(encode(records as Written[], file === 'image.v2' ? 2 : 1).equals(bytes)).toBe(true)
+    expect(encode(records as WritableRbdRecord[], file === 'image.v2' ? 2 : 1).equals(bytes)).toBe(true)
   })
 
   it('an image says its properties, snapshots and protection', () => {
@@ -150,7 +155,7 @@ describe('the writer', () => {
     expect(encodeRbdRecord({ kind: 'data', offset: 0, bytes }, 1)[1]).toBe(bytes)
   })
 
-  it.each<[string, Written, DiffVersion]>([
+  it.each<[string, WritableRbdRecord, DiffVersion]>([
     ['a negative offset', { kind: 'zeros', offset: -1, lengthBytes: 1 }, 1],
     ['an end beyond 2^53 - 1', { kind: 'zeros', offset: 2 ** 53 - 2, lengthBytes: 2 }, 1],
     ['part of a byte', { kind: 'size', sizeBytes: 0.5 }, 1],
