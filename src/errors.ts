@@ -252,6 +252,32 @@ const ERRORS = {
     remedy: 'Receive again; if it happens again, check memory and disk of both machines',
     exit: 'storage',
   },
+  QMP_UNREACHABLE: {
+    meaning: 'No QEMU answers on the QMP socket of a virtual machine',
+    remedy:
+      'Check that it runs, that it was started with -qmp unix:PATH,server=on,wait=off, and that nobody else is connected',
+    exit: 'peerLost',
+  },
+  QMP_INVALID: {
+    meaning: 'What came from a QMP socket is not what QEMU sends, or not of a version that this program knows',
+    remedy: 'Check the path of the socket, and the version of QEMU',
+    exit: 'refused',
+  },
+  QMP_REFUSED: {
+    meaning: 'QEMU refused a command',
+    remedy: 'See the reason that QEMU gave',
+    exit: 'refused',
+  },
+  QMP_TIMEOUT: {
+    meaning: 'QEMU did not answer a command, or something did not happen in it, in time',
+    remedy: 'Check whether the storage behind its disks hangs',
+    exit: 'peerLost',
+  },
+  QMP_CLOSED: {
+    meaning: 'The connection to QEMU ended',
+    remedy: 'Check whether the virtual machine still runs, and its log',
+    exit: 'peerLost',
+  },
   INTERRUPTED: {
     meaning: 'The transfer was stopped by its user',
     remedy: 'Start both ends again',
