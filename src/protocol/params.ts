@@ -65,7 +65,7 @@ export const LIMITS = {
   digestBytes: 32,
 } as const
 
-/** Most receivers that one session keeps. Bounds the sender's memory (about 300 bytes each). Ours. */
+/** Most receivers that one session keeps. Bounds the sender's memory (about 600 bytes each). Ours. */
 export const MAX_RECEIVER_COUNT = 16_384
 
 /** Time between announces, microseconds. Ours: a lost one costs a late receiver a fifth of a second. */

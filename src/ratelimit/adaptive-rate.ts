@@ -1,4 +1,5 @@
 import { MAX_BITS_PER_SEC } from './bitrate.ts'
+import type { PathSample } from './report-sampler.ts'
 
 /** First rate, bits per second. Ours: no 1 Gbit/s network drops it, and doubling reaches 1.6 Gbit/s in three reports. */
 const START_BITS_PER_SEC = 200_000_000
@@ -9,7 +10,10 @@ const TRUSTED_CAP_BITS_PER_SEC = 1_000_000_000
 /** Lowest rate, bits per second: a receiver that cannot take this needs the slow-receiver policy, not a lower rate. Ours. */
 const FLOOR_BITS_PER_SEC = 1_000_000
 
-/** Share of packets lost that is taken for the medium's own loss, which a lower rate would not mend, until more is known. Ours. */
+/** Waits on the way that show a queue, microseconds. Ours: event loops at both ends add some milliseconds by themselves. */
+const QUEUE_DELAY_US = 10_000
+
+/** Share of packets lost that a lower rate is taken not to mend, until more is known and while no queue shows. Ours. */
 const TOLERATED_LOSS_RATIO = 0.02
 
 /** What is known to be the medium's own loss is tolerated with this factor. Ours. */
@@ -22,84 +26,103 @@ const VAIN_RATIO = 0.5
 /** Loss above this is never taken for the medium's own. Ours. */
 const MAX_MEDIUM_LOSS_RATIO = 0.5
 
-/** How fast a medium that has become better is believed, per interval. Ours. */
+/** How fast what the medium loses is believed, up and down, per interval. Ours. */
+const MEDIUM_RISE = 0.25
 const MEDIUM_DECAY = 0.05
 
-/** Losses are counted when a slice is through, so that those of up to a slice's symbols may be in one report. */
+/** Losses are counted when a slice is through, so that those of up to a slice's symbols may be in one sample. */
 const LUMP_PACKETS = 255
 
-/** A receiver whose queue is fuller than this is about to drop packets; above the second value the rate no longer grows. Ours. */
+/** A receiver whose buffers are fuller than this is about to drop packets; above the second value the rate does not grow. Ours. */
 const BACKOFF_QUEUE_PERCENT = 80
 const HOLD_QUEUE_PERCENT = 50
 
-/** Where the rate goes when it is too high, as a share of what the worst receiver got: leaves room to drain queues. Ours. */
-const BACKOFF_RATIO = 0.9
+/**
+ * Where a fall ends, as a share of what got through: 0.9, and less by what empties the queue on the way within a quarter of a second,
+ * down to 0.7, where TCP's CUBIC falls (RFC 9438 section 4.6). Ours.
+ */
+const FALL_RATIO = 0.9
+const DEEPEST_FALL_RATIO = 0.7
+const DRAIN_US = 250_000
 
-/** Growth per interval: until the first loss, far from the rate that last proved too high, and near it. Ours. */
-const FIRST_GROWTH_RATIO = 2
-const FAR_GROWTH_RATIO = 1.1
-const NEAR_GROWTH_RATIO = 1.02
+/** Until the first trouble the rate doubles each interval (slow start, RFC 5681); after that it grows by at most a tenth. Ours. */
+const START_GROWTH_RATIO = 2
+const MOST_GROWTH_RATIO = 1.03
 
-/** Within this share of what was last delivered under loss, above or below, counts as near. */
-const NEAR_RATIO = 0.1
+/**
+ * Growth after the first trouble: a packet per round trip and round trip as TCP's (RFC 5681 section 3.1), but 3 % a second at least.
+ * Ours: CUBIC's growth takes 8 s to make up for a fall at 200 Mbit/s and 50 ms.
+ */
+const LEAST_GROWTH_PER_SEC = 0.03
+
+/** Shortest round trip that growth goes by, microseconds. Ours: what the shortest timer and two event loops take. */
+const MIN_ROUND_TRIP_US = 4_000
 
 /** A rate of which less than this share was used has not been tried: it does not grow. */
 const USED_RATIO = 0.8
 
-/** What one receiver said of the time since its report before. */
-export interface RateReport {
-  readonly receivedPackets: number
-  readonly lostPackets: number
-  /** Share of its buffers in use, 0 to 100. */
-  readonly queuePercent: number
-  /** What came in, with headers; undefined when it is not known since when. */
-  readonly receivedBitsPerSec: number | undefined
-}
+/** A fall begins at no more than this much above what was sent of late: a rate not used says nothing (RFC 7661). Ours. */
+const USED_MARGIN = 1.25
+
+/** Intervals that count as of late. Ours: a sender that was held up for a second goes on where it was. */
+const LATE_INTERVALS = 10
 
 /** Falls for loss in a row, and where they began. */
 interface Falls {
   readonly bitsPerSec: number
-  readonly deliveredBitsPerSec: number | undefined
+  readonly isStarting: boolean
   /** Loss beyond the medium's own that made it fall first. */
   readonly excessRatio: number
-  /** Highest loss of the reports that made it fall. */
+  /** Highest loss of the samples that made it fall. */
   readonly worstLossRatio: number
   readonly count: number
 }
 
 /**
  * Chooses the rate that the worst cooperating receiver can take. Who does not cooperate is the caller's matter: it hands in only
- * the reports of those that count.
+ * the samples of those that count.
  *
- * Each interval without trouble raises the rate, steeply until the first trouble, then by 10 %, and by 2 % near the rate that last
- * proved too high. Trouble is loss beyond what the medium itself loses (2 %, plus three standard deviations of so small a
- * sample), or a queue over 80 %: the rate falls at once to 0.9 of what the worst receiver got. Reports that still tell of the
- * time before a fall are ignored. Loss that falls do not lessen is the medium's own: it is tolerated from then on, and the rate
- * goes back to where they began.
+ * The rate grows and falls as TCP's does, so that both get a share of a link that they meet on (the idea of RAP, Rejaie 1999, and of
+ * the single-rate schemes for multicast, PGMCC and RFC 4654). Until the first trouble it doubles each interval. Then it grows by a
+ * packet per round trip each round trip: fast on a network without queues, slowly once there is a queue, whoever fills it. Trouble
+ * is loss, or a receiver's buffers over 80 %: the rate falls at once to 0.9 of what got through, or lower if there is a queue to
+ * empty. Samples that still tell of the time before a fall are ignored.
+ *
+ * What differs from TCP is which loss counts, since random loss must not stop a transfer that mends it by parity. Without a queue
+ * on the way up to 2 % are tolerated, and remembered as the medium's own; with one, only what is so remembered. More loss makes
+ * the rate fall; where falls do not lessen it, it is the medium's own too, and the rate goes back to where they began. All with
+ * three standard deviations of so small a sample.
  */
 export class AdaptiveRate {
+  readonly #packetBits: number
   #capBitsPerSec: number
   #bitsPerSec: number
-  /** What the worst receiver got when the rate last proved too high; undefined before. */
-  #deliveredBitsPerSec: number | undefined
+  #isStarting = true
   #intervalBeganUs: number
   #intervalUs = 0
-  /** What was sent in the last two whole intervals: reports lag by up to one. */
-  #sentBitsPerSec: readonly [number, number] = [0, 0]
-  #ignoreUntilUs: number
+  /** What was sent in the last whole intervals. */
+  readonly #sentBitsPerSec: number[] = []
+  /** Samples that began before this tell of the time before the last fall. */
+  #ignoreBeforeUs: number
   #heardCount = 0
   #isHeld = false
+  /** Longest round trip of the samples of this interval. */
+  #roundTripUs = 0
   #falls: Falls | undefined
-  /** The medium's own loss, as far as falls have shown it. */
+  /** The medium's own loss, as far as quiet times and falls have shown it. */
   #mediumLossRatio = 0
   #worstLossRatio = 0
 
-  /** @param capBitsPerSec the rate never exceeds it; default 400 Gbit/s */
-  constructor(nowUs: number, capBitsPerSec: number = MAX_BITS_PER_SEC) {
+  /**
+   * @param packetBytes bytes of the largest packet, headers included
+   * @param capBitsPerSec the rate never exceeds it; default 400 Gbit/s
+   */
+  constructor(nowUs: number, packetBytes: number, capBitsPerSec: number = MAX_BITS_PER_SEC) {
+    this.#packetBits = packetBytes * 8
     this.#capBitsPerSec = capBitsPerSec
     this.#bitsPerSec = capBitsPerSec <= TRUSTED_CAP_BITS_PER_SEC ? capBitsPerSec : START_BITS_PER_SEC
     this.#intervalBeganUs = nowUs
-    this.#ignoreUntilUs = nowUs
+    this.#ignoreBeforeUs = nowUs
   }
 
   /** The present rate: whole bits per second, 1 Mbit/s to the cap (or the cap where that is lower). */
@@ -110,7 +133,7 @@ export class AdaptiveRate {
   /** The transfer begins: what was sent before says nothing. */
   start(nowUs: number): void {
     this.#intervalBeganUs = nowUs
-    this.#sentBitsPerSec = [0, 0]
+    this.#sentBitsPerSec.length = 0
   }
 
   /** Changes the cap; the rate falls at once when it is higher, and otherwise grows as before. */
@@ -120,27 +143,30 @@ export class AdaptiveRate {
   }
 
   /**
-   * Takes a report as it comes in and lowers the rate where it must.
+   * Takes a sample as it comes in and lowers the rate where it must.
    * @param grttUs the group's round-trip time
    */
-  handleReport(nowUs: number, report: RateReport, grttUs: number): void {
-    const packets = report.receivedPackets + report.lostPackets
-    if (nowUs < this.#ignoreUntilUs || packets === 0) return
+  handleSample(nowUs: number, sample: PathSample, grttUs: number): void {
+    const { receivedPackets, lostPackets, queuePercent, queueDelayUs } = sample
+    const packets = receivedPackets + lostPackets
+    if (sample.beganUs < this.#ignoreBeforeUs || packets === 0) return
     this.#heardCount++
-    if (report.queuePercent > HOLD_QUEUE_PERCENT) this.#isHeld = true
-    const lossRatio = report.lostPackets / packets
-    this.#worstLossRatio = Math.max(this.#worstLossRatio, lossRatio)
-    const isLossy = report.lostPackets > this.#toleratedLoss(packets) || this.#isInVain(packets, lossRatio)
-    if (report.queuePercent <= BACKOFF_QUEUE_PERCENT && !isLossy) return
-    // A report covers the interval before it and travels half a round trip.
-    this.#ignoreUntilUs = nowUs + grttUs + this.#intervalUs
+    this.#roundTripUs = Math.max(this.#roundTripUs, sample.roundTripUs)
+    if (queuePercent > HOLD_QUEUE_PERCENT) this.#isHeld = true
+    const lossRatio = lostPackets / packets
+    const isQueued = queueDelayUs > QUEUE_DELAY_US
+    if (!isQueued) this.#worstLossRatio = Math.max(this.#worstLossRatio, lossRatio)
+    const isLossy = lostPackets > this.#toleratedLoss(packets, isQueued) || this.#isInVain(packets, lossRatio)
+    if (queuePercent <= BACKOFF_QUEUE_PERCENT && !isLossy) return
+    // What went out until now is still under way.
+    this.#ignoreBeforeUs = nowUs + grttUs
     this.#isHeld = true
     if (isLossy && this.#isMediumLoss(lossRatio)) return
-    // Before the first whole interval has passed, what was sent is the rate.
-    const sent = Math.max(...this.#sentBitsPerSec) || this.#bitsPerSec
-    const received = report.receivedBitsPerSec ?? (sent * report.receivedPackets) / packets
-    this.#deliveredBitsPerSec = Math.min(sent, this.#bitsPerSec, received)
-    this.#set(this.#deliveredBitsPerSec * BACKOFF_RATIO)
+    this.#isStarting = false
+    const sent = Math.max(0, ...this.#sentBitsPerSec)
+    const tried = sent === 0 ? this.#bitsPerSec : Math.min(this.#bitsPerSec, sent * USED_MARGIN)
+    const fallRatio = Math.max(DEEPEST_FALL_RATIO, FALL_RATIO - queueDelayUs / DRAIN_US)
+    this.#set(tried * (1 - lossRatio) * fallRatio)
   }
 
   /**
@@ -153,17 +179,31 @@ export class AdaptiveRate {
     const sent = (sentBytes * 8e6) / this.#intervalUs
     const mayGrow = this.#heardCount > 0 && !this.#isHeld && sent >= this.#bitsPerSec * USED_RATIO
     if (mayGrow) {
-      this.#set(this.#bitsPerSec * this.#growthRatio())
+      this.#grow()
       this.#falls = undefined
     }
-    if (this.#heardCount > 0 && this.#worstLossRatio < this.#mediumLossRatio) {
-      this.#mediumLossRatio -= MEDIUM_DECAY * (this.#mediumLossRatio - this.#worstLossRatio)
-    }
-    this.#worstLossRatio = 0
-    this.#sentBitsPerSec = [sent, this.#sentBitsPerSec[0]]
+    if (this.#heardCount > 0) this.#learnMedium(Math.min(this.#worstLossRatio, TOLERATED_LOSS_RATIO))
+    this.#sentBitsPerSec.push(sent)
+    if (this.#sentBitsPerSec.length > LATE_INTERVALS) this.#sentBitsPerSec.shift()
     this.#intervalBeganUs = nowUs
-    this.#heardCount = 0
+    this.#heardCount = this.#worstLossRatio = this.#roundTripUs = 0
     this.#isHeld = false
+  }
+
+  #grow(): void {
+    if (this.#isStarting) {
+      this.#set(this.#bitsPerSec * START_GROWTH_RATIO)
+      return
+    }
+    const roundTripSec = Math.max(MIN_ROUND_TRIP_US, this.#roundTripUs) / 1e6
+    const perSec = Math.max(this.#packetBits / roundTripSec ** 2, this.#bitsPerSec * LEAST_GROWTH_PER_SEC)
+    const grown = this.#bitsPerSec + (perSec * this.#intervalUs) / 1e6
+    this.#set(Math.min(grown, this.#bitsPerSec * MOST_GROWTH_RATIO))
+  }
+
+  #learnMedium(lossRatio: number): void {
+    const difference = lossRatio - this.#mediumLossRatio
+    this.#mediumLossRatio += difference * (difference > 0 ? MEDIUM_RISE : MEDIUM_DECAY)
   }
 
   /** Takes a loss that is too high. True when it proves to be the medium's own: the falls before were in vain and are undone. */
@@ -171,8 +211,8 @@ export class AdaptiveRate {
     const excessRatio = lossRatio - this.#mediumLossRatio
     const before = this.#falls
     if (before === undefined || excessRatio < before.excessRatio * VAIN_RATIO) {
-      const [bitsPerSec, deliveredBitsPerSec] = [this.#bitsPerSec, this.#deliveredBitsPerSec]
-      this.#falls = { bitsPerSec, deliveredBitsPerSec, excessRatio, worstLossRatio: lossRatio, count: 1 }
+      const [bitsPerSec, isStarting] = [this.#bitsPerSec, this.#isStarting]
+      this.#falls = { bitsPerSec, isStarting, excessRatio, worstLossRatio: lossRatio, count: 1 }
       return false
     }
     const worstLossRatio = Math.max(before.worstLossRatio, lossRatio)
@@ -181,7 +221,7 @@ export class AdaptiveRate {
       return false
     }
     this.#mediumLossRatio = worstLossRatio
-    this.#deliveredBitsPerSec = before.deliveredBitsPerSec
+    this.#isStarting = before.isStarting
     this.#set(before.bitsPerSec)
     this.#falls = undefined
     return true
@@ -194,17 +234,10 @@ export class AdaptiveRate {
   }
 
   /** Packets of a sample that may be lost without meaning: the tolerated share, three standard deviations, and one. */
-  #toleratedLoss(packets: number): number {
-    const share = Math.max(TOLERATED_LOSS_RATIO, this.#mediumLossRatio * MEDIUM_MARGIN)
+  #toleratedLoss(packets: number, isQueued: boolean): number {
+    const share = Math.max(isQueued ? 0 : TOLERATED_LOSS_RATIO, this.#mediumLossRatio * MEDIUM_MARGIN)
     const expected = Math.max(packets, LUMP_PACKETS) * share
     return expected + 3 * Math.sqrt(expected) + 1
-  }
-
-  #growthRatio(): number {
-    if (this.#deliveredBitsPerSec === undefined) return FIRST_GROWTH_RATIO
-    const distance = Math.abs(this.#bitsPerSec / this.#deliveredBitsPerSec - 1)
-    // The rate comes back to exactly 0.9 of what was delivered: a hair more than the ratio, so that this counts as near.
-    return distance > NEAR_RATIO * 1.001 ? FAR_GROWTH_RATIO : NEAR_GROWTH_RATIO
   }
 
   #set(bitsPerSec: number): void {

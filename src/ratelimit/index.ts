@@ -1,4 +1,5 @@
 export * from './adaptive-rate.ts'
 export * from './bitrate.ts'
 export * from './pacing.ts'
+export * from './report-sampler.ts'
 export * from './token-bucket.ts'

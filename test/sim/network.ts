@@ -1,5 +1,5 @@
 import { seededRandom, type Random } from '../../src/random.ts'
-import { Link, type LinkSpec } from './link.ts'
+import { Link, type Deliver, type LinkSpec } from './link.ts'
 
 /** The sender's place on the network. */
 export const SENDER = -1
@@ -91,6 +91,11 @@ export class Network {
   /** Connects a receiver to the network or cuts it off, in both directions. */
   plug(index: number, isPluggedIn: boolean): void {
     this.#paths[index]!.isPluggedIn = isPluggedIn
+  }
+
+  /** Somebody else's packets, of `segmentBytes` each, share the sender's uplink: `deliver` gets those that pass. */
+  crossUplink(nowUs: number, bytes: Uint8Array, segmentBytes: number, deliver: Deliver): void {
+    this.#uplink.carry(nowUs, bytes, segmentBytes, deliver)
   }
 
   /** The sender sends a run of packets to the group. The network keeps `bytes`. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { burstBytes } from '../../src/ratelimit/index.ts'
 import { simulateSuccess } from './scenario.ts'
+import { TcpFlow } from './tcp-flow.ts'
 import { World, type WorldSpec } from './world.ts'
 
 const OVERHEAD_BYTES = 28
@@ -94,6 +95,38 @@ describe('without a cap', () => {
     const ratio = (world.image.imageBytes * 8e6) / world.nowUs / 100_000_000
     expect(ratio).toBeGreaterThan(0.7)
     expect(world.sender.machine.stats().wireBytes / world.image.imageBytes).toBeLessThan(1.25)
+  })
+
+  test.each([2, 10, 50])('a TCP flow keeps a quarter of an uplink whose queue holds %d ms, and so do we', (queueMs) => {
+    const bitsPerSec = 400_000_000
+    const spec: WorldSpec = {
+      ...{ seed: 3, dataBytes: 201_326_592, sliceBytes: 262_144, path: { up: { delayUs: 200 } } },
+      network: { uplink: { bitsPerSec, delayUs: 200, queueBytes: (bitsPerSec / 8000) * queueMs } },
+      sender: { maxBitrate: undefined, windowSlices: 256 },
+      receivers: [{ skipsDigest: true }, { skipsDigest: true }],
+    }
+    const world = new World(spec)
+    const tcp = new TcpFlow(world, 200)
+    world.run()
+    expect(tcp.bitsPerSec(1_000_000, world.nowUs) / bitsPerSec).toBeGreaterThan(0.25)
+    expect((world.image.imageBytes * 8e6) / world.nowUs / bitsPerSec).toBeGreaterThan(0.25)
+  })
+
+  test('a sender that pauses in the middle of a slice is told of no losses', () => {
+    const pause: NonNullable<WorldSpec['incidents']>[number] = {
+      when: (world) => world.sender.machine.stats().sourceSymbols === 460,
+      then: (world) => {
+        world.sender.setMaxBitrate(world.nowUs, 50_000)
+        world.schedule(world.nowUs + 1_000_000, () => world.sender.setMaxBitrate(world.nowUs, 20_000_000))
+      },
+    }
+    const spec: WorldSpec = {
+      ...{ seed: 4, dataBytes: 4_194_304, sliceBytes: 262_144, path: { down: { delayUs: 200 }, up: { delayUs: 200 } } },
+      ...{ sender: { maxBitrate: 20_000_000 }, receivers: [{}], incidents: [pause] },
+    }
+    const world = simulateSuccess(spec)
+    expect(world.receivers[0]!.machine.stats()).toMatchObject({ lostPackets: 0 })
+    expect(world.receivers[0]!.machine.stats().nacksSent).toBeGreaterThan(0)
   })
 })
 

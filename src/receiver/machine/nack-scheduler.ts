@@ -200,7 +200,7 @@ export class NackScheduler {
       if (due.length === LIMITS.slicesPerMessage) break
     }
     for (const open of due) {
-      this.#assembly.countLosses(open)
+      if (!this.#mayBeUnderWay(open)) this.#assembly.countLosses(open)
       open.quietUntilUs = nowUs + this.#quietUs(open.askedInVain++, symbolCount)
     }
     const missing = this.#assembly.freeCount > 0 ? this.#collectMissing(nowUs) : []
@@ -259,6 +259,11 @@ export class NackScheduler {
     if (this.#tailUs !== undefined) return this.#tailUs
     const waitUs = Math.max(holdoffUs(this.#groupCount, this.#grttUs), TAIL_SYMBOLS * this.#symbolUs)
     return this.#assembly.lastDataUs + Math.ceil(waitUs)
+  }
+
+  /** True for the slice begun last before End: the sender may have stopped in the middle of it, and nothing is lost. */
+  #mayBeUnderWay(open: OpenSlice): boolean {
+    return this.#tailUs === undefined && open.slice >= this.#assembly.begunCount - 1
   }
 
   /** When the slice may be named in a NACK. */

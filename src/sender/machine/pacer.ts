@@ -1,5 +1,5 @@
-import { MIN_REPORT_INTERVAL_MS, type Micros, type Report } from '../../protocol/index.ts'
-import { AdaptiveRate, batchBytes, burstBytes, TokenBucket } from '../../ratelimit/index.ts'
+import { formatId, MIN_REPORT_INTERVAL_MS, type Id64, type Micros, type Report } from '../../protocol/index.ts'
+import { AdaptiveRate, batchBytes, burstBytes, ReportSampler, TokenBucket } from '../../ratelimit/index.ts'
 
 /** When and how much may be sent: the one token bucket that everything goes through, at the rate that reports allow. */
 export class Pacer {
@@ -9,12 +9,13 @@ export class Pacer {
   #intervalBeganUs: Micros
   #intervalEndUs: Micros
   #intervalBytes = 0
-  #startedUs = -Infinity
+  /** By receiver. Bounded by the roster, which knows all of them. */
+  readonly #samplers = new Map<string, ReportSampler>()
 
   /** @param packetWireBytes bytes of the largest packet, IP and UDP headers included */
   constructor(nowUs: Micros, packetWireBytes: number, capBitsPerSec: number | undefined) {
     this.#packetWireBytes = packetWireBytes
-    this.#rate = new AdaptiveRate(nowUs, capBitsPerSec)
+    this.#rate = new AdaptiveRate(nowUs, packetWireBytes, capBitsPerSec)
     const { bitsPerSec } = this.#rate
     this.#bucket = new TokenBucket(nowUs, bitsPerSec, burstBytes(bitsPerSec, packetWireBytes))
     this.#intervalBeganUs = nowUs
@@ -28,7 +29,6 @@ export class Pacer {
   /** The transfer begins: what was sent before says nothing about the rate. */
   start(nowUs: Micros): void {
     this.#rate.start(nowUs)
-    this.#startedUs = nowUs
     this.#intervalBytes = 0
     this.#intervalBeganUs = nowUs
     this.#intervalEndUs = nowUs + MIN_REPORT_INTERVAL_MS * 1000
@@ -57,13 +57,22 @@ export class Pacer {
     this.#apply(nowUs)
   }
 
-  /** @param intervalUs time since the receiver's report before; Infinity when this is the first */
-  handleReport(nowUs: Micros, report: Report, intervalUs: number, grttUs: number): void {
-    const receivedBits = report.receivedPackets * this.#packetWireBytes * 8
-    const heardUs = Math.min(intervalUs, nowUs - this.#startedUs)
-    const receivedBitsPerSec = heardUs < Infinity ? (receivedBits * 1e6) / Math.max(1, heardUs) : undefined
-    this.#rate.handleReport(nowUs, { ...report, receivedBitsPerSec }, grttUs)
+  /** Takes a report of a receiver that counts. */
+  handleReport(nowUs: Micros, report: Report, grttUs: number): void {
+    const key = formatId(report.receiver)
+    let sampler = this.#samplers.get(key)
+    if (sampler === undefined) this.#samplers.set(key, (sampler = new ReportSampler(nowUs)))
+    const { echoSentAtUs, echoHeldUs } = report
+    const roundTripUs = echoSentAtUs === 0 ? undefined : Math.max(0, ((nowUs - echoSentAtUs) >>> 0) - echoHeldUs)
+    const sample = sampler.add(nowUs, { ...report, roundTripUs })
+    if (sample === undefined) return
+    this.#rate.handleSample(nowUs, sample, grttUs)
     this.#apply(nowUs)
+  }
+
+  /** A receiver is no longer there. */
+  forget(receiver: Id64): void {
+    this.#samplers.delete(formatId(receiver))
   }
 
   /**

@@ -94,14 +94,10 @@ export class Roster {
     return 'new'
   }
 
-  /**
-   * Takes a report's figures. `nowUs` and the report's echo give a sample of the round trip.
-   * @returns time since the receiver's report before; Infinity when this is the first
-   */
-  report(nowUs: number, report: Report): number {
+  /** Takes a report's figures. `nowUs` and the report's echo give a sample of the round trip. */
+  report(nowUs: number, report: Report): void {
     const member = this.#members.get(formatId(report.receiver))
-    if (member === undefined) return Infinity
-    const intervalUs = nowUs - member.reportedUs
+    if (member === undefined) return
     member.reportedUs = nowUs
     member.settledCount = report.settledCount
     if (report.settledBelow > member.settledBelow) {
@@ -112,7 +108,6 @@ export class Roster {
     member.lostPackets += report.lostPackets
     if (member.state === 'live') this.#judge(member, report)
     if (report.echoSentAtUs !== 0) this.#sampleRoundTrip(((nowUs - report.echoSentAtUs) >>> 0) - report.echoHeldUs)
-    return intervalUs
   }
 
   /** Ends a live receiver's part. False when it was not live. */

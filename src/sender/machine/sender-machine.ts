@@ -291,11 +291,11 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   }
 
   #handleReport(nowUs: Micros, report: Report): void {
-    const intervalUs = this.#roster.report(nowUs, report)
+    this.#roster.report(nowUs, report)
     const packets = report.receivedPackets + report.lostPackets
     if (packets > 0) this.#lossRatio += 0.1 * (report.lostPackets / packets - this.#lossRatio)
     if (!this.#slow.isCounted(report, this.#pacer.bitsPerSec)) return
-    this.#pacer.handleReport(nowUs, report, intervalUs, this.#roster.grttUs)
+    this.#pacer.handleReport(nowUs, report, this.#roster.grttUs)
   }
 
   #handleNack(nowUs: Micros, nack: Nack): void {
@@ -319,6 +319,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   }
 
   #retire(id: Id64, state: 'done' | 'left' | 'dropped', reason: string): void {
+    this.#pacer.forget(id)
     if (this.#roster.retire(id, state, reason)) this.#tell(id)
   }
 

@@ -1,10 +1,17 @@
 import { describe, expect, it } from 'vitest'
 import { seededRandom } from '../../../src/random.ts'
-import { AdaptiveRate } from '../../../src/ratelimit/index.ts'
+import { AdaptiveRate, ReportSampler, type PathSample } from '../../../src/ratelimit/index.ts'
 
 const INTERVAL_US = 100_000
 const GRTT_US = 10_000
 const PACKET_BYTES = 1472
+
+/** A sample of the interval that ended then. */
+const sampleOf = (atUs: number, sample: Partial<PathSample>): PathSample => ({
+  ...{ beganUs: atUs - INTERVAL_US, receivedPackets: 1000, lostPackets: 0 },
+  ...{ queuePercent: 0, roundTripUs: 5000, queueDelayUs: 0 },
+  ...sample,
+})
 
 interface Path {
   /** What gets through, bits per second; the rest is lost. */
@@ -22,8 +29,9 @@ function run(
   options: { cap?: number; usedRatio?: number } = {},
 ): number[] {
   const random = seededRandom(7)
-  const rate = new AdaptiveRate(0, options.cap)
+  const rate = new AdaptiveRate(0, PACKET_BYTES, options.cap)
   const queues = paths.map(() => 0)
+  const samplers = paths.map(() => new ReportSampler(0))
   const rates: number[] = []
   for (let interval = 1; interval <= intervalCount; interval++) {
     const sentBitsPerSec = rate.bitsPerSec * (options.usedRatio ?? 1)
@@ -42,14 +50,10 @@ function run(
       const queue = queues[index]! + received * PACKET_BYTES - ((path.diskBitsPerSec ?? 1e12) * INTERVAL_US) / 8e6
       queues[index] = Math.max(0, queue)
       const queuePercent = Math.min(100, (queues[index] / 67_108_864) * 100)
-      const receivedBitsPerSec = (received * PACKET_BYTES * 8e6) / INTERVAL_US
-      const report = {
-        receivedPackets: received,
-        lostPackets: sentPackets - received,
-        queuePercent,
-        receivedBitsPerSec,
-      }
-      rate.handleReport(interval * INTERVAL_US + 5000 + index, report, GRTT_US)
+      const counts = { receivedPackets: received, lostPackets: sentPackets - received, queuePercent }
+      const atUs = interval * INTERVAL_US + 5000 + index
+      const sample = samplers[index]!.add(atUs, { ...counts, roundTripUs: 5000 })
+      if (sample !== undefined) rate.handleSample(atUs, sample, GRTT_US)
     })
   }
   return rates
@@ -96,44 +100,27 @@ describe('AdaptiveRate', () => {
 
   it('does not take a bottleneck that narrows for the medium', () => {
     const path = { bottleneckBitsPerSec: 940e6, lossRatio: 0 }
-    const rate = new AdaptiveRate(0)
+    const rate = new AdaptiveRate(0, PACKET_BYTES)
     for (let interval = 1; interval <= 200; interval++) {
       if (interval === 50) path.bottleneckBitsPerSec = 300e6
       if (interval === 120) path.bottleneckBitsPerSec = 100e6
       const sentPackets = Math.round((rate.bitsPerSec * INTERVAL_US) / 8e6 / PACKET_BYTES)
       const receivedPackets = Math.round(sentPackets * Math.min(1, path.bottleneckBitsPerSec / rate.bitsPerSec))
       rate.handleInterval(interval * INTERVAL_US, sentPackets * PACKET_BYTES)
-      const receivedBitsPerSec = (receivedPackets * PACKET_BYTES * 8e6) / INTERVAL_US
-      const report = {
-        receivedPackets,
-        lostPackets: sentPackets - receivedPackets,
-        queuePercent: 0,
-        receivedBitsPerSec,
-      }
-      rate.handleReport(interval * INTERVAL_US + 5000, report, GRTT_US)
+      const atUs = interval * INTERVAL_US
+      const counts = { receivedPackets, lostPackets: sentPackets - receivedPackets }
+      rate.handleSample(atUs + 5000, sampleOf(atUs, counts), GRTT_US)
       if (interval > 60 && interval < 120) expect(rate.bitsPerSec).toBeLessThan(330e6)
       if (interval > 130) expect(rate.bitsPerSec).toBeLessThan(110e6)
     }
   })
 
   it('takes nothing of the time before the transfer begins for what it can do', () => {
-    const rate = new AdaptiveRate(0)
+    const rate = new AdaptiveRate(0, PACKET_BYTES)
     rate.handleInterval(100_000, 500)
     rate.start(150_000)
-    rate.handleReport(
-      200_000,
-      { receivedPackets: 800, lostPackets: 200, queuePercent: 0, receivedBitsPerSec: undefined },
-      GRTT_US,
-    )
+    rate.handleSample(260_000, sampleOf(260_000, { receivedPackets: 800, lostPackets: 200 }), GRTT_US)
     expect(rate.bitsPerSec).toBe(144e6)
-  })
-
-  it('falls to what was received, whatever the share of losses', () => {
-    const rate = new AdaptiveRate(0)
-    rate.handleInterval(100_000, 2_500_000)
-    const report = { receivedPackets: 900, lostPackets: 900, queuePercent: 0, receivedBitsPerSec: 150e6 }
-    rate.handleReport(150_000, report, GRTT_US)
-    expect(rate.bitsPerSec).toBe(135e6)
   })
 
   it('follows the worst of many receivers', () => {
@@ -157,32 +144,92 @@ describe('AdaptiveRate', () => {
   it('does not grow when the rate is not used, nor without reports, nor while a queue is half full', () => {
     expect(Math.max(...run([CLEAN], 20, { usedRatio: 0.5 }))).toBe(200e6)
     expect(Math.max(...run([], 20))).toBe(200e6)
-    const rate = new AdaptiveRate(0)
+    const rate = new AdaptiveRate(0, PACKET_BYTES)
     for (let us = INTERVAL_US; us < 2e6; us += INTERVAL_US) {
-      rate.handleReport(
-        us - 5,
-        { receivedPackets: 1000, lostPackets: 0, queuePercent: 60, receivedBitsPerSec: 118e6 },
-        GRTT_US,
-      )
+      rate.handleSample(us - 5, sampleOf(us - 5, { queuePercent: 60 }), GRTT_US)
       rate.handleInterval(us, 2_500_000)
     }
     expect(rate.bitsPerSec).toBe(200e6)
   })
 
-  it('falls once for one trouble: ignores reports that tell of the time before', () => {
-    const rate = new AdaptiveRate(0)
+  it('falls once for one trouble: ignores samples that tell of the time before', () => {
+    const rate = new AdaptiveRate(0, PACKET_BYTES)
     rate.handleInterval(100_000, 2_500_000)
-    const report = { receivedPackets: 800, lostPackets: 200, queuePercent: 0, receivedBitsPerSec: undefined }
-    rate.handleReport(150_000, report, GRTT_US)
+    const counts = { receivedPackets: 800, lostPackets: 200 }
+    rate.handleSample(150_000, sampleOf(150_000, counts), GRTT_US)
     expect(rate.bitsPerSec).toBe(144e6)
-    rate.handleReport(259_999, report, GRTT_US)
+    rate.handleSample(259_999, sampleOf(259_999, counts), GRTT_US)
     expect(rate.bitsPerSec).toBe(144e6)
-    rate.handleReport(260_000, report, GRTT_US)
+    rate.handleSample(260_000, sampleOf(260_000, counts), GRTT_US)
     expect(rate.bitsPerSec).toBeLessThan(144e6)
   })
 
+  it('falls by a share at a time while the sender is held up, however little it sends', () => {
+    const rate = new AdaptiveRate(0, PACKET_BYTES)
+    rate.handleInterval(100_000, 2_500_000)
+    rate.handleInterval(600_000, 50_000)
+    rate.handleSample(610_000, sampleOf(610_000, { receivedPackets: 380, lostPackets: 20 }), GRTT_US)
+    expect(rate.bitsPerSec).toBe(Math.round(200e6 * 0.95 * 0.9))
+  })
+
+  it('falls from little above what was sent, when the rate was far higher', () => {
+    const rate = new AdaptiveRate(0, PACKET_BYTES)
+    for (let us = INTERVAL_US; us <= 3e6; us += INTERVAL_US) rate.handleInterval(us, 1_000_000)
+    rate.handleSample(3.1e6, sampleOf(3.1e6, { receivedPackets: 900, lostPackets: 100 }), GRTT_US)
+    expect(rate.bitsPerSec).toBe(80e6 * 1.25 * 0.9 * 0.9)
+  })
+
+  it.each([
+    [0, 0.9],
+    [25_000, 0.8],
+    [50_000, 0.7],
+    [500_000, 0.7],
+  ])('falls deeper where a queue of %d us is to be emptied: to %d', (queueDelayUs, ratio) => {
+    const rate = new AdaptiveRate(0, PACKET_BYTES)
+    const counts = { receivedPackets: 900, lostPackets: 100, queueDelayUs }
+    rate.handleSample(150_000, sampleOf(150_000, counts), GRTT_US)
+    expect(rate.bitsPerSec).toBe(Math.round(200e6 * 0.9 * ratio))
+  })
+
+  it("takes a small loss for the medium's own without a queue, and for a sign of congestion with one", () => {
+    const counts = { receivedPackets: 1990, lostPackets: 10 }
+    const calm = new AdaptiveRate(0, PACKET_BYTES)
+    calm.handleSample(150_000, sampleOf(150_000, counts), GRTT_US)
+    expect(calm.bitsPerSec).toBe(200e6)
+    const crowded = new AdaptiveRate(0, PACKET_BYTES)
+    crowded.handleSample(150_000, sampleOf(150_000, { ...counts, queueDelayUs: 40_000 }), GRTT_US)
+    expect(crowded.bitsPerSec).toBeLessThan(150e6)
+  })
+
+  it("knows the medium's own loss again when there is a queue", () => {
+    const rate = new AdaptiveRate(0, PACKET_BYTES)
+    const counts = { receivedPackets: 1980, lostPackets: 20 }
+    for (let us = INTERVAL_US; us <= 2e6; us += INTERVAL_US) {
+      rate.handleSample(us - 5, sampleOf(us - 5, counts), GRTT_US)
+      rate.handleInterval(us, 1_000_000)
+    }
+    rate.handleSample(2.05e6, sampleOf(2.05e6, { ...counts, queueDelayUs: 40_000 }), GRTT_US)
+    expect(rate.bitsPerSec).toBe(200e6)
+  })
+
+  it.each([
+    [5_000, 140e6 * 0.3],
+    [20_000, 1472 * 8 * 2500],
+    [50_000, 1472 * 8 * 400],
+    [500_000, 140e6 * 0.03],
+  ])('grows after trouble as TCP would at a round trip of %d us: by %d bit/s a second', (roundTripUs, perSec) => {
+    const rate = new AdaptiveRate(0, PACKET_BYTES)
+    const queued = { queuePercent: 90, queueDelayUs: 50_000 }
+    rate.handleSample(100_000, sampleOf(100_000, queued), GRTT_US)
+    rate.handleInterval(200_000, 3_500_000)
+    const before = rate.bitsPerSec
+    rate.handleSample(290_000, sampleOf(290_000, { beganUs: 200_000, roundTripUs }), GRTT_US)
+    rate.handleInterval(300_000, 1_750_000)
+    expect(((rate.bitsPerSec - before) * 10) / perSec).toBeCloseTo(1, 2)
+  })
+
   it('follows a cap that changes', () => {
-    const rate = new AdaptiveRate(0)
+    const rate = new AdaptiveRate(0, PACKET_BYTES)
     rate.setCap(50e6)
     expect(rate.bitsPerSec).toBe(50e6)
     rate.setCap(500e6)

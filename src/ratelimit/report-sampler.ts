@@ -1,0 +1,79 @@
+/** What one receiver says of the time since its report before. */
+export interface RateReport {
+  readonly receivedPackets: number
+  readonly lostPackets: number
+  /** Share of its buffers in use, 0 to 100. */
+  readonly queuePercent: number
+  /** Time from sender to receiver and back, waits in queues included, microseconds; undefined when the report does not tell. */
+  readonly roundTripUs: number | undefined
+}
+
+/** What several reports of one receiver say together: enough to judge the path to it. */
+export interface PathSample {
+  /** Nothing of the time before is in it. */
+  readonly beganUs: number
+  readonly receivedPackets: number
+  readonly lostPackets: number
+  /** The highest of the reports, 0 to 100. */
+  readonly queuePercent: number
+  /** Round trip of late, and how much of it is waits in queues, microseconds; 0 when not known. */
+  readonly roundTripUs: number
+  readonly queueDelayUs: number
+}
+
+/** A sample covers this long, microseconds: reports that a busy host held up come in bunches, and a bunch says little. Ours. */
+const SAMPLE_US = 80_000
+
+/** A sample has so many packets, or is old. Losses are counted slice by slice: two of the default size tell. Ours. */
+const SAMPLE_PACKETS = 400
+const OLD_SAMPLE_US = 1_000_000
+
+/** Reports whose shortest round trip counts: a busy event loop delays one, a queue on the way all of them. Ours. */
+const ROUND_TRIP_REPORTS = 3
+
+/** Puts the reports of one receiver together. */
+export class ReportSampler {
+  #beganUs: number
+  #receivedPackets = 0
+  #lostPackets = 0
+  #queuePercent = 0
+  readonly #roundTripsUs: number[] = []
+  /** The shortest ever: the way without queues. */
+  #leastRoundTripUs = Infinity
+
+  /** @param nowUs when the first report's time began, or later */
+  constructor(nowUs: number) {
+    this.#beganUs = nowUs
+  }
+
+  /** Takes a report. @returns a sample when there is enough for one; the next begins then */
+  add(nowUs: number, report: RateReport): PathSample | undefined {
+    this.#receivedPackets += report.receivedPackets
+    this.#lostPackets += report.lostPackets
+    this.#queuePercent = Math.max(this.#queuePercent, report.queuePercent)
+    if (report.roundTripUs !== undefined) this.#noteRoundTrip(report.roundTripUs)
+    const packets = this.#receivedPackets + this.#lostPackets
+    // Nothing was sent, or all of it was lost, which later packets will tell.
+    if (packets === 0) this.#beganUs = nowUs
+    const elapsedUs = nowUs - this.#beganUs
+    if (elapsedUs < SAMPLE_US || (packets < SAMPLE_PACKETS && elapsedUs < OLD_SAMPLE_US)) return undefined
+    const roundTripUs = this.#roundTripsUs.length === 0 ? 0 : Math.min(...this.#roundTripsUs)
+    const sample: PathSample = {
+      beganUs: this.#beganUs,
+      receivedPackets: this.#receivedPackets,
+      lostPackets: this.#lostPackets,
+      queuePercent: this.#queuePercent,
+      roundTripUs,
+      queueDelayUs: roundTripUs === 0 ? 0 : roundTripUs - this.#leastRoundTripUs,
+    }
+    this.#beganUs = nowUs
+    this.#receivedPackets = this.#lostPackets = this.#queuePercent = 0
+    return sample
+  }
+
+  #noteRoundTrip(roundTripUs: number): void {
+    this.#leastRoundTripUs = Math.min(this.#leastRoundTripUs, roundTripUs)
+    this.#roundTripsUs.push(roundTripUs)
+    if (this.#roundTripsUs.length > ROUND_TRIP_REPORTS) this.#roundTripsUs.shift()
+  }
+}
