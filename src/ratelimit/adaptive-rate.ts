@@ -111,7 +111,8 @@ export class AdaptiveRate {
   #falls: Falls | undefined
   /** The medium's own loss, as far as quiet times and falls have shown it. */
   #mediumLossRatio = 0
-  #worstLossRatio = 0
+  /** Worst loss of the samples of this interval that show no queue; undefined when there is none. */
+  #worstLossRatio: number | undefined
 
   /**
    * @param packetBytes bytes of the largest packet, headers included
@@ -155,7 +156,7 @@ export class AdaptiveRate {
     if (queuePercent > HOLD_QUEUE_PERCENT) this.#isHeld = true
     const lossRatio = lostPackets / packets
     const isQueued = queueDelayUs > QUEUE_DELAY_US
-    if (!isQueued) this.#worstLossRatio = Math.max(this.#worstLossRatio, lossRatio)
+    if (!isQueued) this.#worstLossRatio = Math.max(this.#worstLossRatio ?? 0, lossRatio)
     const isLossy = lostPackets > this.#toleratedLoss(packets, isQueued) || this.#isInVain(packets, lossRatio)
     if (queuePercent <= BACKOFF_QUEUE_PERCENT && !isLossy) return
     // What went out until now is still under way.
@@ -165,8 +166,10 @@ export class AdaptiveRate {
     this.#isStarting = false
     const sent = Math.max(0, ...this.#sentBitsPerSec)
     const tried = sent === 0 ? this.#bitsPerSec : Math.min(this.#bitsPerSec, sent * USED_MARGIN)
-    const fallRatio = Math.max(DEEPEST_FALL_RATIO, FALL_RATIO - queueDelayUs / DRAIN_US)
-    this.#set(tried * (1 - lossRatio) * fallRatio)
+    // Losses are counted by the slice, and reports may come in bunches: what got through is the more of both measures.
+    const received = (receivedPackets * this.#packetBits * 1e6) / (nowUs - sample.beganUs)
+    const throughBitsPerSec = Math.min(tried, Math.max(received, tried * (1 - lossRatio)))
+    this.#set(throughBitsPerSec * Math.max(DEEPEST_FALL_RATIO, FALL_RATIO - queueDelayUs / DRAIN_US))
   }
 
   /**
@@ -182,11 +185,12 @@ export class AdaptiveRate {
       this.#grow()
       this.#falls = undefined
     }
-    if (this.#heardCount > 0) this.#learnMedium(Math.min(this.#worstLossRatio, TOLERATED_LOSS_RATIO))
+    if (this.#worstLossRatio !== undefined) this.#learnMedium(this.#worstLossRatio)
     this.#sentBitsPerSec.push(sent)
     if (this.#sentBitsPerSec.length > LATE_INTERVALS) this.#sentBitsPerSec.shift()
     this.#intervalBeganUs = nowUs
-    this.#heardCount = this.#worstLossRatio = this.#roundTripUs = 0
+    this.#heardCount = this.#roundTripUs = 0
+    this.#worstLossRatio = undefined
     this.#isHeld = false
   }
 
@@ -201,9 +205,11 @@ export class AdaptiveRate {
     this.#set(Math.min(grown, this.#bitsPerSec * MOST_GROWTH_RATIO))
   }
 
+  /** What is lost in quiet times is the medium's own, but more than is tolerated only falls can show to be. */
   #learnMedium(lossRatio: number): void {
-    const difference = lossRatio - this.#mediumLossRatio
-    this.#mediumLossRatio += difference * (difference > 0 ? MEDIUM_RISE : MEDIUM_DECAY)
+    const known = this.#mediumLossRatio
+    if (lossRatio < known) this.#mediumLossRatio -= MEDIUM_DECAY * (known - lossRatio)
+    else this.#mediumLossRatio += MEDIUM_RISE * Math.max(0, Math.min(lossRatio, TOLERATED_LOSS_RATIO) - known)
   }
 
   /** Takes a loss that is too high. True when it proves to be the medium's own: the falls before were in vain and are undone. */

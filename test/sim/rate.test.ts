@@ -97,6 +97,26 @@ describe('without a cap', () => {
     expect(world.sender.machine.stats().wireBytes / world.image.imageBytes).toBeLessThan(1.25)
   })
 
+  test.each([
+    ['no loss', 0, undefined],
+    ['1 % loss', 0.01, undefined],
+    ['5 % loss', 0.05, undefined],
+    ['a slow disk', 0, 12_000_000],
+  ])('with %s it takes at most a ninth longer than at the best cap', (_, lossRatio, diskBytesPerSec) => {
+    const bitsPerSec = 300_000_000
+    const elapsedUs = (maxBitrate: number | undefined): number => {
+      const disk = diskBytesPerSec === undefined ? {} : { diskBytesPerSec }
+      return simulateSuccess({
+        ...{ seed: 3, dataBytes: 100_663_296, sliceBytes: 262_144 },
+        path: { down: { bitsPerSec, delayUs: 200, queueBytes: 524_288, lossRatio }, up: { delayUs: 200, lossRatio } },
+        sender: { maxBitrate, windowSlices: 256 },
+        receivers: [{ skipsDigest: true }, { skipsDigest: true, ...disk }],
+      }).nowUs
+    }
+    const caps = [0.3, 0.8, 0.95].map((share) => share * bitsPerSec)
+    expect(elapsedUs(undefined) / Math.min(...caps.map(elapsedUs))).toBeLessThan(10 / 9)
+  })
+
   test.each([2, 10, 50])('a TCP flow keeps a quarter of an uplink whose queue holds %d ms, and so do we', (queueMs) => {
     const bitsPerSec = 400_000_000
     const spec: WorldSpec = {

@@ -172,11 +172,18 @@ describe('AdaptiveRate', () => {
     expect(rate.bitsPerSec).toBe(Math.round(200e6 * 0.95 * 0.9))
   })
 
+  it('falls from what came in, when lumps of losses would have it lower', () => {
+    const rate = new AdaptiveRate(0, PACKET_BYTES)
+    rate.handleInterval(100_000, 2_500_000)
+    rate.handleSample(150_000, sampleOf(100_000, { receivedPackets: 2000, lostPackets: 1000 }), GRTT_US)
+    expect(rate.bitsPerSec).toBe(Math.round(((2000 * PACKET_BYTES * 8) / 0.15) * 0.9))
+  })
+
   it('falls from little above what was sent, when the rate was far higher', () => {
     const rate = new AdaptiveRate(0, PACKET_BYTES)
     for (let us = INTERVAL_US; us <= 3e6; us += INTERVAL_US) rate.handleInterval(us, 1_000_000)
-    rate.handleSample(3.1e6, sampleOf(3.1e6, { receivedPackets: 900, lostPackets: 100 }), GRTT_US)
-    expect(rate.bitsPerSec).toBe(80e6 * 1.25 * 0.9 * 0.9)
+    rate.handleSample(3.1e6, sampleOf(3.1e6, { receivedPackets: 600, lostPackets: 200 }), GRTT_US)
+    expect(rate.bitsPerSec).toBe(80e6 * 1.25 * 0.75 * 0.9)
   })
 
   it.each([

@@ -1,0 +1,62 @@
+import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { missingPackages, runCommand } from '../../test/lab/command.ts'
+import type { Command } from '../../test/lab/measured-transfer.ts'
+
+const CGROUPS = '/sys/fs/cgroup'
+const GROUP = `skilfish-bench-${process.pid}`
+
+/** A control group's folder and the file that limits writes to a device, by the version of control groups that the system has. */
+const CONTROLLERS = [
+  { folder: join(CGROUPS, 'blkio', GROUP), file: 'blkio.throttle.write_bps_device', prefix: '' },
+  { folder: join(CGROUPS, GROUP), file: 'io.max', prefix: 'wbps=' },
+] as const
+
+/** A block device that takes no more than so many bytes a second: a loop device, limited by a control group. Needs root. */
+export class SlowDisk {
+  readonly path: string
+  /** Where its bytes lie. */
+  readonly file: string
+  readonly #folder: string
+
+  /** What this machine lacks for one, a line for people each; empty when nothing. */
+  static missing(): string[] {
+    const lines = missingPackages({ mount: ['losetup'] })
+    if (!existsSync('/dev/loop-control')) lines.push('loop devices (modprobe loop)')
+    if (controllerOf() === undefined)
+      lines.push('control groups that limit block devices (blkio of version 1, or io of version 2)')
+    return lines
+  }
+
+  /** @param file is made here, and removed by {@link close} */
+  constructor(file: string, sizeBytes: number, bytesPerSec: number) {
+    const controller = controllerOf()
+    if (controller === undefined)
+      throw new Error(`No slow disk can be made here; it needs ${SlowDisk.missing().join('; ')}`)
+    this.file = file
+    this.#folder = controller.folder
+    runCommand('truncate', ['-s', String(sizeBytes), file])
+    this.path = runCommand('losetup', ['--find', '--show', file]).trim()
+    mkdirSync(this.#folder, { recursive: true })
+    const device = readFileSync(`/sys/block/${basename(this.path)}/dev`, 'utf8').trim()
+    writeFileSync(join(this.#folder, controller.file), `${device} ${controller.prefix}${bytesPerSec}`)
+  }
+
+  /** The command, run where the limit holds. */
+  limited({ command, args }: Command): Command {
+    const script = `echo $$ > ${join(this.#folder, 'cgroup.procs')} && exec "$0" "$@"`
+    return { command: 'sh', args: ['-c', script, command, ...args] }
+  }
+
+  close(): void {
+    runCommand('losetup', ['--detach', this.path])
+    rmSync(this.file)
+    rmdirSync(this.#folder)
+  }
+}
+
+function controllerOf(): (typeof CONTROLLERS)[number] | undefined {
+  if (existsSync(join(CGROUPS, 'blkio'))) return CONTROLLERS[0]
+  const subtree = join(CGROUPS, 'cgroup.subtree_control')
+  return existsSync(subtree) && readFileSync(subtree, 'utf8').split(/\s/).includes('io') ? CONTROLLERS[1] : undefined
+}
