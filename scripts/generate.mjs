@@ -1,6 +1,6 @@
 // Makes everything under src/*/generated: wasm kernels (AssemblyScript) and control messages (protobuf).
 // Generated files are built, never committed, so they cannot drift from their sources.
-// `node scripts/generate.mjs [fec] [lzo] [protocol]` makes the named parts only; without names, all.
+// `node scripts/generate.mjs [fec] [lzo] [trust] [protocol]` makes the named parts only; without names, all.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -54,6 +54,12 @@ const PARTS = {
   lzo() {
     generate('src/lzo/generated', assembly('src/lzo/assembly'), () => {
       kernel('src/lzo/assembly/lzo1x.ts', 'src/lzo/generated/lzo1x', ['simd'], 34)
+    })
+  },
+
+  trust() {
+    generate('src/trust/generated', assembly('src/trust/assembly'), () => {
+      kernel('src/trust/assembly/nh.ts', 'src/trust/generated/nh', ['simd'], 4)
     })
   },
 

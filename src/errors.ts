@@ -247,6 +247,32 @@ const ERRORS = {
     remedy: 'Send with the default --slice-size and --mtu',
     exit: 'refused',
   },
+  IMAGE_REFUSED: {
+    meaning: 'The session sends another image than this receiver is to take',
+    remedy: 'Give both ends the same --image-id; to wait for the right session, give --start-timeout',
+    exit: 'refused',
+  },
+  KEY_NEEDED: {
+    meaning: 'The session is keyed, and this receiver has no group key',
+    remedy: "Give --key-file with a copy of the sender's group key",
+    exit: 'refused',
+  },
+  KEY_REFUSED: {
+    meaning: 'The session is keyed with another group key',
+    remedy:
+      'Give both ends the same key file; if they have it, somebody on the network forges sessions: wait with --start-timeout',
+    exit: 'refused',
+  },
+  SIGNATURE_REFUSED: {
+    meaning: 'The session is signed with another key',
+    remedy: "Give --verify-key with the public key of the sender's --sign-key",
+    exit: 'refused',
+  },
+  SESSION_UNTRUSTED: {
+    meaning: 'The session lacks the group key or the signature that this receiver asks for',
+    remedy: 'Send with --key-file or --sign-key as this receiver was told to expect',
+    exit: 'refused',
+  },
   DIGEST_MISMATCH: {
     meaning: 'The received image does not match the digest of the source',
     remedy: 'Receive again; if it happens again, check memory and disk of both machines',

@@ -2,9 +2,10 @@ import type { ReceiveOptions } from '../receiver/index.ts'
 import { parseGroup } from '../io/index.ts'
 import { DEFAULT_PORT } from '../protocol/index.ts'
 import { parseCommandLine, toggle, valued, type ProgramForm } from './command-line.ts'
-import { parseNamed, parseRatio } from './option-values.ts'
+import { parseNamed, parseRatio, parseText } from './option-values.ts'
 import {
   definedOnly,
+  KEY_FILE,
   NETWORK_OPTIONS,
   OUTPUT_OPTIONS,
   outputChoice,
@@ -26,6 +27,12 @@ const OPTIONS = {
   ),
   imageId: valued('--image-id <TEXT>', 'take this image only [first announced]', parseLabel),
   name: valued('--name <TEXT>', "name of this receiver [host's]", parseLabel),
+  keyFile: KEY_FILE,
+  verifyKey: valued(
+    '--verify-key <PATH>',
+    "Ed25519 public key of the sender's --sign-key: take nothing else [none]",
+    parseText,
+  ),
   sync: toggle('--sync', 'write each piece through to the disk at once [once, at the end]'),
   direct: toggle('--direct', 'write past the page cache'),
   assumeZeroed: toggle('--assume-zeroed', 'TARGET reads as zeros already: do not zero what the image leaves empty'),
@@ -42,6 +49,7 @@ const FORM: ProgramForm<typeof OPTIONS> = {
   groups: {
     Target: ['sync', 'direct', 'assumeZeroed'],
     Session: ['imageId', 'name', 'startTimeout', 'receiveTimeout'],
+    Trust: ['keyFile', 'verifyKey'],
     Network: ['group', 'interface', 'ttl', 'noOffload'],
     Output: ['json', 'quiet', 'verbose'],
   },
@@ -79,6 +87,8 @@ export function parseReceiveCommand(
     group: values.group,
     interface: values.interface,
     ttl: values.ttl,
+    key: values.keyFile,
+    verifyKey: values.verifyKey,
     imageId: values.imageId,
     name: values.name,
     startTimeoutMs: values.startTimeout,

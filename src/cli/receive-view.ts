@@ -64,7 +64,7 @@ function verboseRows({ imageId, sessionId, sliceCount, stats, socket }: ReceiveR
     ['slices', `${sliceCount}, ${stats.rejectedSlices} rejected`],
     [
       'packets',
-      `${stats.duplicatePackets} duplicate, ${stats.malformedPackets} malformed, ${stats.foreignPackets} foreign`,
+      `${stats.duplicatePackets} duplicate, ${stats.malformedPackets} malformed, ${stats.foreignPackets} foreign, ${stats.forgedPackets} forged`,
     ],
     ['buffers', `${formatCount(stats.droppedForBuffers, 'packet')} dropped for want of room`],
     ['feedback', `${formatCount(stats.nacksSent, 'NACK')} sent, ${stats.nacksSuppressed} suppressed`],

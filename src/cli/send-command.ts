@@ -17,6 +17,7 @@ import { parseCommandLine, toggle, valued, type ProgramForm } from './command-li
 import { choiceParser, countParser, parseCap, parseFec, parseText, sizeParser, timeParser } from './option-values.ts'
 import {
   definedOnly,
+  KEY_FILE,
   NETWORK_OPTIONS,
   OUTPUT_OPTIONS,
   outputChoice,
@@ -81,6 +82,12 @@ const OPTIONS = {
     'keep what a pipe or Ceph yields in this file, so that late receivers can have it; removed at the end',
     parseText,
   ),
+  keyFile: KEY_FILE,
+  signKey: valued(
+    '--sign-key <PATH>',
+    'Ed25519 private key: receivers with its other half (--verify-key) take what this sender sends, and nothing else [none]',
+    parseText,
+  ),
   noKeyboard: toggle('--no-keyboard', 'do not start on a key'),
   ...OUTPUT_OPTIONS,
 }
@@ -96,6 +103,7 @@ const FORM: ProgramForm<typeof OPTIONS> = {
     Start: ['minReceivers', 'minWait', 'maxWait', 'startTimeout', 'noKeyboard'],
     'Rate and repair': ['maxBitrate', 'onSlow', 'receiverTimeout', 'fec'],
     Image: ['compress', 'sliceSize', 'name', 'imageId', 'spool'],
+    Trust: ['keyFile', 'signKey'],
     Network: ['group', 'interface', 'ttl', 'mtu', 'feedbackPort', 'noOffload'],
     Output: ['json', 'quiet', 'verbose'],
   },
@@ -152,6 +160,8 @@ export function parseSendCommand(
     name: values.name,
     imageId: values.imageId,
     spool: values.spool,
+    key: values.keyFile,
+    signKey: values.signKey,
   })
   return { kind: 'run', options, output: outputChoice(values), isKeyboardWanted: values.noKeyboard !== true }
 }

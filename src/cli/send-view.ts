@@ -108,7 +108,7 @@ function verboseRows({ imageId, sessionId, rootDigest, socket, stats, sliceCount
     ['slices', `${sliceCount}, ${stats.slicesDeferred} deferred`],
     [
       'feedback',
-      `${formatCount(stats.nacks, 'NACK')}, ${stats.malformedPackets} malformed, ${stats.foreignPackets} foreign`,
+      `${formatCount(stats.nacks, 'NACK')}, ${stats.malformedPackets} malformed, ${stats.foreignPackets} foreign, ${stats.forgedPackets} forged`,
     ],
     ['round trip', formatTime(stats.grttUs / 1000)],
     ['offload', socket.offload ? 'yes' : (socket.offloadNote ?? 'no')],

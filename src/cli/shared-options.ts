@@ -23,6 +23,13 @@ export const NETWORK_OPTIONS: {
   noOffload: toggle('--no-offload', 'send and take packets one by one, without the help of the kernel'),
 }
 
+/** The same file at both ends. */
+export const KEY_FILE: OptionForm<string> = valued(
+  '--key-file <PATH>',
+  'group key, the same file at both ends (skilfish-keygen makes one): encrypts the image and keeps strangers out [none]',
+  parseText,
+)
+
 export const parseTtl: ValueParser<number> = countParser(1, 255)
 
 /** A name or identity that packets carry. */

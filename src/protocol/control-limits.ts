@@ -68,6 +68,10 @@ export function findLimitBreach(message: ControlMessage): string | undefined {
       )
     case 'leave':
       return receiver(message.receiver) ?? text('name', message.name) ?? text('reason', message.reason)
+    case 'challenge':
+      return id('nonce', message.nonce)
+    case 'proof':
+      return each('nonces', message.nonces, LIMITS.noncesPerMessage, (nonce) => id('nonces', nonce))
     case 'abort':
       return (message.receiver && receiver(message.receiver)) ?? text('text', message.text)
   }
@@ -97,10 +101,12 @@ function each<Item>(
   return undefined
 }
 
-const receiver = (id: Id64): string | undefined =>
-  whole('receiver.high', id.high, 0, MAX_WORD) ??
-  whole('receiver.low', id.low, 0, MAX_WORD) ??
-  (isZeroId(id) ? 'receiver must not be 0' : undefined)
+const id = (label: string, value: Id64): string | undefined =>
+  whole(`${label}.high`, value.high, 0, MAX_WORD) ??
+  whole(`${label}.low`, value.low, 0, MAX_WORD) ??
+  (isZeroId(value) ? `${label} must not be 0` : undefined)
+
+const receiver = (value: Id64): string | undefined => id('receiver', value)
 
 const feedback = (timing: Feedback): string | undefined =>
   whole('grttUs', timing.grttUs, MIN_GRTT_US, MAX_GRTT_US) ??

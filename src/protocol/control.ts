@@ -16,15 +16,23 @@ export type ControlFault = 'control-malformed' | 'control-limits'
  * @throws RangeError when a value is out of its bounds (LIMITS in params.ts); see `clipText` for texts
  */
 export function encodeControl(message: ControlMessage, session: Id64, tag: number): Uint8Array {
-  const breach = findLimitBreach(message)
-  if (breach !== undefined) throw new RangeError(`${message.kind}: ${breach}`)
-  const body = wire.Control.encode(toWire(message)).finish()
+  const body = encodeMessage(message)
   const packet = new Uint8Array(CONTROL_HEADER_BYTES + body.length)
   encodePrefixInto(packet, 0, PacketType.control, session, tag)
   packet[PREFIX_BYTES] = body.length >>> 8
   packet[PREFIX_BYTES + 1] = body.length
   packet.set(body, CONTROL_HEADER_BYTES)
   return packet
+}
+
+/**
+ * The message alone, as `control.proto` has it.
+ * @throws RangeError when a value is out of its bounds
+ */
+export function encodeMessage(message: ControlMessage): Uint8Array {
+  const breach = findLimitBreach(message)
+  if (breach !== undefined) throw new RangeError(`${message.kind}: ${breach}`)
+  return wire.Control.encode(toWire(message)).finish()
 }
 
 /**
@@ -35,9 +43,14 @@ export function decodeControl(bytes: Uint8Array, at: number, length: number): Co
   const ownBytes = controlPacketBytesAt(bytes, at)
   if (ownBytes > MAX_CONTROL_BYTES) return 'control-limits'
   if (ownBytes > length) return 'control-malformed'
+  return decodeMessage(bytes.subarray(at + CONTROL_HEADER_BYTES, at + ownBytes))
+}
+
+/** Reads a message that {@link encodeMessage} wrote. Never throws for what is in the bytes, and copies what it keeps. */
+export function decodeMessage(body: Uint8Array): ControlMessage | ControlFault {
   let decoded: wire.Control.$Shape
   try {
-    decoded = wire.Control.decode(bytes.subarray(at + CONTROL_HEADER_BYTES, at + ownBytes))
+    decoded = wire.Control.decode(body)
   } catch {
     return 'control-malformed'
   }
@@ -103,6 +116,10 @@ function toWire(message: ControlMessage): wire.Control.$Properties {
       return { doneAck: { receivers: message.receivers.map(toWide) } }
     case 'leave':
       return { leave: { ...message, receiver: toWide(message.receiver) } }
+    case 'challenge':
+      return { challenge: { nonce: toWide(message.nonce) } }
+    case 'proof':
+      return { proof: { nonces: message.nonces.map(toWide) } }
     case 'abort': {
       const whom = message.receiver === undefined ? {} : { receiver: toWide(message.receiver) }
       return {
@@ -149,6 +166,8 @@ function fromWire(from: wire.Control.$Shape): ControlMessage | undefined {
     const { receiver, name, reason } = from.leave
     return { kind: 'leave', receiver: toId(receiver), name: name ?? '', reason: reason ?? '' }
   }
+  if (from.challenge) return { kind: 'challenge', nonce: toId(from.challenge.nonce) }
+  if (from.proof) return { kind: 'proof', nonces: from.proof.nonces?.map(toId) ?? [] }
   if (from.abort) {
     const reason = nameOf(ABORT_REASONS, from.abort.reason ?? 0)
     if (reason === undefined) return undefined

@@ -1,5 +1,6 @@
 import { decodeControl } from './control.ts'
 import { formatId } from './ids.ts'
+import { peekSealed } from './sealed.ts'
 import type { ControlMessage, Deficit, SliceRange } from './messages.ts'
 import {
   DATA_HEADER_BYTES,
@@ -33,6 +34,11 @@ export function describePacket(bytes: Uint8Array): string {
       const message = decodeControl(bytes, 0, bytes.length)
       if (typeof message === 'string') return `${message} ${identity(bytes)} bytes=${bytes.length}`
       return [message.kind, identity(bytes), ...describeMessage(message)].join(' ')
+    }
+    case PacketType.sealed: {
+      const message = peekSealed(bytes, 0, bytes.length)
+      if (typeof message === 'string') return `${message} ${identity(bytes)} bytes=${bytes.length}`
+      return [`sealed ${message.kind}`, identity(bytes), ...describeMessage(message)].join(' ')
     }
     case PacketType.refusal: {
       const { oldest, newest } = refusalVersions(bytes, 0)
@@ -112,6 +118,10 @@ function describeMessage(message: ControlMessage): string[] {
         `name=${quote(message.name)}`,
         `reason=${quote(message.reason)}`,
       ]
+    case 'challenge':
+      return [`nonce=${formatId(message.nonce)}`]
+    case 'proof':
+      return [`nonces=${list(message.nonces, formatId)}`]
     case 'abort':
       return [
         `receiver=${message.receiver === undefined ? 'all' : formatId(message.receiver)}`,

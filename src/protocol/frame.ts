@@ -1,3 +1,5 @@
+import { MAX_SEAL_BYTES } from './trust.ts'
+
 /**
  * A frame: one slice as it goes over the wire (big-endian).
  *
@@ -58,6 +60,9 @@ export const maxRunCount = (sliceBytes: number): number => Math.min(MAX_RUN_COUN
 
 /** Most bytes that a frame of a slice can take: as many runs as it may have, stored raw. */
 export const maxFrameBytes = (sliceBytes: number): number => frameHeadBytes(maxRunCount(sliceBytes)) + sliceBytes
+
+/** The same as it travels: signed and encrypted where the session is. */
+export const maxSealedFrameBytes = (sliceBytes: number): number => maxFrameBytes(sliceBytes) + MAX_SEAL_BYTES
 
 const HIGH = 4_294_967_296
 

@@ -127,5 +127,18 @@ export interface Abort {
   readonly text: string
 }
 
+/** A receiver's question whether the session is live and not a recording. */
+export interface Challenge {
+  readonly kind: 'challenge'
+  /** Drawn for this question alone; not 0. */
+  readonly nonce: Id64
+}
+
+/** The sender's answer: the session has heard those Challenges. */
+export interface Proof {
+  readonly kind: 'proof'
+  readonly nonces: readonly Id64[]
+}
+
 export type ControlMessage =
-  Announce | Join | JoinAck | Report | Nack | RepairEcho | End | Done | DoneAck | Leave | Abort
+  Announce | Join | JoinAck | Report | Nack | RepairEcho | End | Done | DoneAck | Leave | Abort | Challenge | Proof

@@ -7,7 +7,7 @@ import { MAX_SOURCE_SYMBOL_COUNT, MAX_SYMBOL_COUNT, OLDEST_VERSION, PROTOCOL_VER
  *
  *     0  2  magic 0x53 0x6b ("Sk")
  *     2  1  protocol version
- *     3  1  packet type: 1 data, 2 control, 3 refusal
+ *     3  1  packet type: 1 data, 2 control, 3 refusal, 4 sealed control
  *     4  8  session id
  *    12  4  image tag
  *
@@ -24,10 +24,13 @@ export const DATA_HEADER_BYTES = 24
  */
 export const CONTROL_HEADER_BYTES = 18
 
+/** Prefix, then the length of the message (2), 0, flags (1), counter (8); message, signature and tag follow. See sealed.ts. */
+export const SEALED_HEADER_BYTES = 28
+
 /** Prefix, then oldest and newest version that the refusing peer speaks, one byte each. */
 export const REFUSAL_BYTES = 18
 
-export const PacketType = { data: 1, control: 2, refusal: 3 } as const
+export const PacketType = { data: 1, control: 2, refusal: 3, sealed: 4 } as const
 export type PacketType = (typeof PacketType)[keyof typeof PacketType]
 
 const MAGIC = 0x536b
@@ -65,6 +68,7 @@ export function packetTypeAt(bytes: Uint8Array, at: number, length: number): Pac
   const version = bytes[at + 2]!
   if (version < OLDEST_VERSION || version > PROTOCOL_VERSION) return 'other-version'
   if (type === PacketType.control) return length <= CONTROL_HEADER_BYTES ? 'too-short' : type
+  if (type === PacketType.sealed) return length <= SEALED_HEADER_BYTES ? 'too-short' : type
   if (type !== PacketType.data) return 'unknown-type'
   return length <= DATA_HEADER_BYTES ? 'too-short' : type
 }

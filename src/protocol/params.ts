@@ -50,15 +50,17 @@ export const MAX_CONTROL_BYTES: number = MIN_MTU_BYTES - IPV6_OVERHEAD_BYTES
 
 /**
  * Limits on what a control message may carry. A message beyond them is dropped and counted. Together they keep every message
- * within {@link MAX_CONTROL_BYTES}: a slice index takes up to 4 bytes, a count of symbols 2, a (first, count) pair 8.
+ * within {@link MAX_CONTROL_BYTES}, sealed or not: a slice index takes up to 4 bytes, a count of symbols 2, a (first, count) pair 8.
  */
 export const LIMITS = {
-  /** UTF-8 bytes of an image id, an image name, a receiver's name, a reason. */
-  textBytes: 200,
+  /** UTF-8 bytes of an image id, an image name, a receiver's name, a reason. A sealed Announce holds two of them. */
+  textBytes: 160,
   /** Receivers named in one JoinAck or DoneAck, 8 bytes each. */
-  acknowledgedReceivers: 60,
+  acknowledgedReceivers: 50,
   /** Slices in one Nack (8 bytes each) or RepairEcho (6 bytes each). */
-  slicesPerMessage: 40,
+  slicesPerMessage: 36,
+  /** Nonces named in one Proof, 8 bytes each. */
+  noncesPerMessage: 40,
   /** (first, count) pairs in one Nack or RepairEcho. */
   rangesPerMessage: 20,
   /** Bytes of a root digest: SHA-256. */

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import type { UdpSocketFacts } from '../io/index.ts'
 import type { ImageSink } from '../sparse/index.ts'
 import type { ReceiverStats } from './machine/index.ts'
@@ -12,6 +13,16 @@ export interface ReceiveOptions {
   readonly interface?: string
   /** Hops that feedback may take, 1 to 255. Default: the system's. */
   readonly ttl?: number
+  /**
+   * The group key: path of a key file, or 32 bytes. With it, only sessions under this key are taken. Default: none, only sessions that
+   * are not keyed.
+   */
+  readonly key?: string | Uint8Array
+  /**
+   * What the sender's signatures are verified with: path of a file with an Ed25519 public key in PEM, or a KeyObject. With it, only
+   * sessions signed with its other half are taken. Default: none, signatures are not looked at.
+   */
+  readonly verifyKey?: string | KeyObject
   /** Take only the image with this identity. Default: the first that is announced. */
   readonly imageId?: string
   /** Name of this receiver, for people. Default: the host's name. */

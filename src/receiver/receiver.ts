@@ -14,6 +14,7 @@ import {
 import { clipText, DEFAULT_GROUP, DEFAULT_PORT, formatId, type End, type Id64 } from '../protocol/index.ts'
 import { ProgressStream } from '../progress-stream.ts'
 import type { ImageSink } from '../sparse/index.ts'
+import { ReceiverKeys, type ReceiverSessionKeys } from '../trust/index.ts'
 import { checkReceiveOptions } from './check-options.ts'
 import { decodableCodecs, FrameConsumer } from './frame-consumer.ts'
 import { ReceiverMachine, type ReceiverEvent } from './machine/index.ts'
@@ -46,7 +47,11 @@ class Transfer implements ReceiveHandle {
   readonly #options: ReceiveOptions
   readonly #progress = new ProgressStream<ReceiveProgress>()
   readonly #beganUs = monotonicUs()
-  readonly #machine: ReceiverMachine
+  /** There from when the keys are read. */
+  #machine!: ReceiverMachine
+  #keys!: ReceiverKeys
+  /** What the frames of the present session are opened with. */
+  #sessionKeys: ReceiverSessionKeys | undefined
   #pump: MachinePump | undefined
   #sink: ImageSink | undefined
   #session: SessionEvent | undefined
@@ -61,17 +66,6 @@ class Transfer implements ReceiveHandle {
 
   constructor(options: ReceiveOptions) {
     this.#options = options
-    const us = (ms: number): number => Math.round(ms * 1000)
-    const { imageId, startTimeoutMs, target } = options
-    this.#machine = new ReceiverMachine(this.#beganUs, {
-      ...{ receiverId: randomId(), name: options.name ?? clipText(hostname()), random: Math.random },
-      ...(imageId === undefined ? {} : { imageId }),
-      ...(startTimeoutMs === undefined ? {} : { startTimeoutUs: us(startTimeoutMs) }),
-      receiveTimeoutUs: us(options.receiveTimeoutMs ?? 30_000),
-      ...{ codecs: decodableCodecs(), decoder: new FecDecoder() },
-      bufferSlices: options.bufferSlices ?? DEFAULT_BUFFER_SLICES,
-      isSequential: typeof target === 'string' ? target === '-' : target.isSequential,
-    })
     this.finished = this.#run().finally(() => this.#progress.end())
     // Whoever does not look at `finished` has not lost the error: it is theirs to look.
     this.finished.catch(() => undefined)
@@ -79,6 +73,23 @@ class Transfer implements ReceiveHandle {
 
   progress(): AsyncIterable<ReceiveProgress> {
     return this.#progress.values()
+  }
+
+  #makeMachine(): ReceiverMachine {
+    const options = this.#options
+    const us = (ms: number): number => Math.round(ms * 1000)
+    const { imageId, startTimeoutMs, target } = options
+    const { trust } = this.#keys
+    return new ReceiverMachine(this.#beganUs, {
+      ...{ receiverId: randomId(), name: options.name ?? clipText(hostname()), random: Math.random },
+      ...(trust === undefined ? {} : { trust }),
+      ...(imageId === undefined ? {} : { imageId }),
+      ...(startTimeoutMs === undefined ? {} : { startTimeoutUs: us(startTimeoutMs) }),
+      receiveTimeoutUs: us(options.receiveTimeoutMs ?? 30_000),
+      ...{ codecs: decodableCodecs(), decoder: new FecDecoder() },
+      bufferSlices: options.bufferSlices ?? DEFAULT_BUFFER_SLICES,
+      isSequential: typeof target === 'string' ? target === '-' : target.isSequential,
+    })
   }
 
   async #run(): Promise<ReceiveResult> {
@@ -90,6 +101,8 @@ class Transfer implements ReceiveHandle {
     let isComplete = false
     const abort = (): void => this.#fail(interrupted())
     try {
+      this.#keys = await ReceiverKeys.load(this.#options)
+      this.#machine = this.#makeMachine()
       this.#sink = typeof target === 'string' ? await openSink(target, this.#options) : target
       const networkInterface = resolveInterface(this.#options.interface, group.family)
       const { ttl, offload = 'auto' } = this.#options
@@ -131,10 +144,19 @@ class Transfer implements ReceiveHandle {
       switch (event.kind) {
         case 'session':
           this.#session = event
+          this.#openKeys(event)
           void this.#guard(() => this.#open(event))
           break
         case 'slice':
           void this.#guard(() => this.#consume(event.slice, event.frame))
+          break
+        case 'adopted':
+          this.#session = { ...this.#session!, session: event.session }
+          this.#openKeys(this.#session)
+          this.#log(`session ${formatId(event.session)} takes its place`)
+          break
+        case 'unfit':
+          this.#log(event.text)
           break
         case 'complete':
           void this.#guard(() => this.#complete(event.end))
@@ -151,10 +173,15 @@ class Transfer implements ReceiveHandle {
     }
   }
 
-  async #open({ announce, geometry, session, sender }: SessionEvent): Promise<void> {
+  #openKeys({ announce, mode, session }: SessionEvent): void {
+    this.#sessionKeys = this.#keys.open(session, announce.imageId, mode)
+  }
+
+  async #open({ announce, geometry, mode, session, sender }: SessionEvent): Promise<void> {
     const sink = this.#sink!
     const { imageId, imageName, imageBytes } = announce
-    this.#log(`session ${formatId(session)} of ${sender.address}, image ${imageId} (${imageName})`)
+    const protection = [mode.isKeyed ? ', encrypted' : '', mode.isSigned ? ', signed' : ''].join('')
+    this.#log(`session ${formatId(session)} of ${sender.address}${protection}, image ${imageId} (${imageName})`)
     await sink.open({ name: imageName, imageId, sizeBytes: imageBytes })
     this.#consumer = new FrameConsumer({ sink, geometry, ...(imageBytes === undefined ? {} : { imageBytes }) })
     this.#sessionUs = monotonicUs()
@@ -163,7 +190,9 @@ class Transfer implements ReceiveHandle {
   }
 
   async #consume(slice: number, frame: Uint8Array): Promise<void> {
-    const outcome = await this.#consumer!.consume(slice, frame)
+    const { opener } = this.#sessionKeys!
+    const opened = opener === undefined ? frame : opener.open(slice, frame)
+    const outcome = opened === undefined ? 'rejected' : await this.#consumer!.consume(slice, opened)
     if (outcome === 'rejected') this.#log(`slice ${slice} failed its digest and is asked for again`)
     this.#command({ kind: outcome, slice })
   }
@@ -172,7 +201,7 @@ class Transfer implements ReceiveHandle {
     this.#end = end
     this.#phase = 'flushing'
     this.#tellProgress()
-    this.#rootDigest = await this.#consumer!.finish(end)
+    this.#rootDigest = await this.#consumer!.finish(end, (plain) => this.#sessionKeys!.rootDigest(plain))
     this.#log('complete, verified and flushed')
     this.#command({ kind: 'finished' })
   }

@@ -15,6 +15,7 @@ import {
   type Geometry,
 } from '../protocol/index.ts'
 import { sha256 } from '../sha256.ts'
+import type { FrameSealer } from '../trust/index.ts'
 import { isRandomAccess, RandomAccessSlicer, StreamSlicer, type ImageSource, type Slice } from '../sparse/index.ts'
 
 /** Frame buffers kept for reuse; the machine's window holds the rest. Bounds idle memory to about 4 MiB. */
@@ -42,6 +43,8 @@ export interface FrameProducerOptions {
   readonly codec: Codec
   /** Keeps the frames of a source that cannot be read again. */
   readonly spool?: Spool
+  /** Signs and encrypts frames. */
+  readonly sealer?: FrameSealer | undefined
 }
 
 /** What was produced, once {@link FrameProducer.finish} has been called; until then what is known so far. */
@@ -140,9 +143,10 @@ export class FrameProducer {
     this.#root.add(index, frame.subarray(DIGEST_OFFSET, FRAME_HEADER_BYTES))
     this.#position = slice.spanEnd
     this.#dataBytes += slice.plainBytes
-    this.#frameBytes += frame.length
-    await this.#options.spool?.append(index, frame)
-    return { slice: index, frame }
+    const sealed = this.#seal(index, frame)
+    this.#frameBytes += sealed.length
+    await this.#options.spool?.append(index, sealed)
+    return { slice: index, frame: sealed }
   }
 
   /**
@@ -158,12 +162,11 @@ export class FrameProducer {
     if (spool !== undefined) return spool.read(sliceIndex, this.#takeBuffer())
     if (this.#random === undefined) throw new TypeError(`again: expected canReread, but ${source.label} is read once`)
     const buffer = this.#takeBuffer()
-    const [spanStart, spanEnd] = [this.#starts[sliceIndex]!, this.startOf(sliceIndex + 1)]
+    const [spanStart, spanEnd] = [this.startOf(sliceIndex), this.startOf(sliceIndex + 1)]
     const slice = await this.#random.read(spanStart, buffer.subarray(this.#headRoom), spanEnd)
     const frame = slice && this.#encode(slice, buffer)
-    if (frame !== undefined && digestWord(frame) === this.#digests[sliceIndex]) return frame
-    const text = `bytes ${spanStart} to ${spanEnd} are not what they were; they must stay until all receivers have them`
-    throw new SkilfishError('SOURCE_CHANGED', `cannot send ${source.label} again: ${text}`)
+    if (frame !== undefined && digestWord(frame) === this.#digests[sliceIndex]) return this.#seal(sliceIndex, frame)
+    throw this.#changed(sliceIndex)
   }
 
   /** All frames are made: closes the books and checks that the source is still what it was. */
@@ -193,7 +196,8 @@ export class FrameProducer {
   }
 
   #takeBuffer(): Uint8Array {
-    return this.#free.pop() ?? new Uint8Array(this.#headRoom + this.#options.geometry.sliceBytes)
+    const { geometry, sealer } = this.#options
+    return this.#free.pop() ?? new Uint8Array(this.#headRoom + geometry.sliceBytes + (sealer?.extraBytes ?? 0))
   }
 
   /** Makes the frame of a slice whose plain data lies in `buffer` behind the head room; the frame is a part of the buffer. */
@@ -209,6 +213,21 @@ export class FrameProducer {
     if (payloadBytes === undefined) return frame
     frame[0] = codec
     return frame.subarray(0, headBytes + payloadBytes)
+  }
+
+  /** Seals a frame where it lies. What was sealed once is never sealed as something else (see `FrameSealer`). */
+  #seal(sliceIndex: number, frame: Uint8Array): Uint8Array {
+    const { sealer } = this.#options
+    if (sealer === undefined) return frame
+    const sealed = sealer.seal(sliceIndex, new Uint8Array(frame.buffer, frame.byteOffset), frame.length)
+    if (sealed === undefined) throw this.#changed(sliceIndex)
+    return sealed
+  }
+
+  #changed(sliceIndex: number): SkilfishError {
+    const span = `bytes ${this.startOf(sliceIndex)} to ${this.startOf(sliceIndex + 1)}`
+    const text = `${span} are not what they were; they must stay until all receivers have them`
+    return new SkilfishError('SOURCE_CHANGED', `cannot send ${this.#options.source.label} again: ${text}`)
   }
 
   /** @returns bytes of the payload, which takes the place of the plain data, or undefined when it would not be shorter */

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import { SkilfishError } from '../errors.ts'
 import type { UdpSocketFacts } from '../io/index.ts'
 import type { Phase } from '../protocol/index.ts'
@@ -39,9 +40,13 @@ export interface SendOptions {
   readonly receiverTimeoutMs?: number
   /** Default `defer`. */
   readonly onSlow?: SlowPolicy
+  /** The group key: path of a key file, or 32 bytes. Encrypts frames, and lets only receivers with the same key take part. Default: none. */
+  readonly key?: string | Uint8Array
+  /** What frames and control messages are signed with: path of a file with an Ed25519 private key in PEM, or a KeyObject. Default: none. */
+  readonly signKey?: string | KeyObject
   /** Name of the image, for people. Default: the source's. */
   readonly name?: string
-  /** Identity of the image, 1 to 200 characters. Default: made from the source's name, size and time of change. */
+  /** Identity of the image, 1 to 160 characters. Default: made from the source's name, size and time of change. */
   readonly imageId?: string
   /** Path of a file that keeps what a pipe yielded, so that it can be sent again. Removed at the end. */
   readonly spool?: string

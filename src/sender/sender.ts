@@ -27,6 +27,7 @@ import {
 } from '../protocol/index.ts'
 import { ProgressStream } from '../progress-stream.ts'
 import { isRandomAccess, type ImageSource } from '../sparse/index.ts'
+import { SenderKeys, type SenderSession } from '../trust/index.ts'
 import { checkSendOptions, codecOf } from './check-options.ts'
 import { FrameProducer } from './frame-producer.ts'
 import { SenderMachine, type SenderEvent } from './machine/index.ts'
@@ -66,6 +67,7 @@ class Transfer implements SendHandle {
   #machine: SenderMachine | undefined
   #pump: MachinePump | undefined
   #producer: FrameProducer | undefined
+  #session: SenderSession | undefined
   #firstDataUs: number | undefined
   #isStartForced = false
   /** What ended the transfer on our side: takes the place of what the machine says. */
@@ -110,7 +112,8 @@ class Transfer implements SendHandle {
     const group = parseGroup(this.#options.group ?? DEFAULT_GROUP, DEFAULT_PORT)
     const networkInterface = resolveInterface(this.#options.interface, group.family)
     const mtuBytes = fittingMtu(this.#options.mtuBytes, networkInterface)
-    const geometry = planGeometry({ ...this.#options, mtuBytes, family: group.family })
+    const keys = await SenderKeys.load(this.#options)
+    const geometry = planGeometry({ ...this.#options, mtuBytes, family: group.family, isKeyed: keys.isKeyed })
     const codec = codecOf(compress)
     throwIfAborted(signal)
     const source = typeof given === 'string' ? await openSource(given) : given
@@ -130,7 +133,9 @@ class Transfer implements SendHandle {
       throwIfAborted(signal)
       const session = randomId()
       const identity = this.#identity(source, geometry, codec)
-      this.#producer = new FrameProducer({ source, geometry, codec, ...(spool === undefined ? {} : { spool }) })
+      this.#session = keys.open(session, identity.imageId)
+      const { sealer } = this.#session
+      this.#producer = new FrameProducer({ source, geometry, codec, sealer, ...(spool === undefined ? {} : { spool }) })
       const machine = this.#makeMachine(session, identity, source, geometry, codec, overheadBytes(group.family))
       this.#pump = new MachinePump(machine, socket, {
         onProgress: () => this.#handleEvents(),
@@ -139,7 +144,8 @@ class Transfer implements SendHandle {
       signal?.addEventListener('abort', abort, { once: true })
       timer = setInterval(() => this.#tellProgress(), PROGRESS_INTERVAL_MS)
       if (this.#isStartForced) this.start()
-      this.#log(`session ${formatId(session)}, image ${identity.imageId} (${identity.imageName})`)
+      const protection = [keys.isKeyed ? ', encrypted' : '', keys.isSigned ? ', signed' : ''].join('')
+      this.#log(`session ${formatId(session)}${protection}, image ${identity.imageId} (${identity.imageName})`)
       this.#pump.run()
       const event = await this.#over
       await this.#pump.drained()
@@ -173,6 +179,7 @@ class Transfer implements SendHandle {
     this.#machine = new SenderMachine(monotonicUs(), {
       ...{ session, ...identity, imageBytes: source.sizeBytes, geometry, overheadBytes: overhead, codec },
       ...{ random: Math.random, encoder: new FecEncoder(), windowSlices: options.windowSlices ?? 256 },
+      ...(this.#session?.trust && { trust: this.#session.trust }),
       canReread: this.#producer!.canReread,
       minReceivers: options.minReceivers ?? 1,
       minWaitUs: us(options.minWaitMs) ?? 0,
@@ -249,7 +256,9 @@ class Transfer implements SendHandle {
           const made = await producer.next()
           if (made === undefined) {
             this.#wantedNext = 0
-            machine.handleCommand(monotonicUs(), { kind: 'end', end: await producer.finish() })
+            const totals = await producer.finish()
+            const rootDigest = this.#session!.rootDigest(totals.rootDigest)
+            machine.handleCommand(monotonicUs(), { kind: 'end', end: { ...totals, rootDigest } })
           } else {
             machine.handleCommand(monotonicUs(), { kind: 'frame', slice: made.slice, frame: made.frame })
           }

@@ -164,6 +164,9 @@ export class ReceiverParty implements Party {
       case 'slice':
         this.#takeSlice(event.slice, event.frame)
         break
+      case 'adopted':
+      case 'unfit':
+        break
       case 'complete':
         this.#complete(event.end.sliceCount, event.end.rootDigest)
         break

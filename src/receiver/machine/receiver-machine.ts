@@ -1,15 +1,15 @@
 import {
   controlPacketBytesAt,
-  ANNOUNCE_INTERVAL_US,
   clipText,
-  decodeControl,
   encodeControl,
   encodeRefusal,
+  encodeSealed,
   imageTag,
   imageTagAt,
   isSameId,
   PacketType,
   packetTypeAt,
+  sealedPacketBytesAt,
   sessionAt,
   type Announce,
   type ControlMessage,
@@ -20,10 +20,13 @@ import {
   type PeerAddress,
   type Transmit,
 } from '../../protocol/index.ts'
+import { ControlInbox, type HeardMessage, type UnfitMessage } from './control-inbox.ts'
 import { Membership } from './membership.ts'
 import type { ReceiverCommand, ReceiverEvent, ReceiverMachineOptions, ReceiverStats } from './receiver-options.ts'
 import { ReceiverSession } from './receiver-session.ts'
+import { SessionChallenge } from './session-challenge.ts'
 import { abortFailure, isSameImage, judgeAnnounce, type Failure } from './session-choice.ts'
+import { UnfitSessions } from './unfit-sessions.ts'
 
 /** Silence after which another session of the same image may take this one's place, microseconds. Ours. */
 const RESTART_SILENCE_US = 2_000_000
@@ -43,14 +46,19 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
   readonly #events: ReceiverEvent[] = []
   readonly #rejections = new Map<number, number>()
   #state: State = 'seeking'
+  readonly #inbox: ControlInbox
+  readonly #unfit: UnfitSessions
+  /** There when this receiver has keys. */
+  readonly #challenge: SessionChallenge | undefined
   #session: ReceiverSession | undefined
-  /** Set once a packet of another version was heard. */
-  #versionDeadlineUs: Micros = Infinity
-  /** A packet that goes out before all others, whatever the state: a refusal or a Leave. */
+  #hasRefused = false
+  /** Counter of the sealed packet sent last. */
+  #counter = 0
+  /** A packet that goes out before all others, whatever the state: a refusal, a Challenge or a Leave. */
   #urgent: { readonly packet: Uint8Array; readonly to: PeerAddress } | undefined
-  #hasHeardOtherImage = false
   #foreignPackets = 0
   #malformedPackets = 0
+  #forgedPackets = 0
   #nacksSent = 0
 
   /**
@@ -67,6 +75,9 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     this.#name = clipText(options.name)
     this.#startDeadlineUs = nowUs + (options.startTimeoutUs ?? Infinity)
     this.#membership = new Membership(receiverId, this.#name, random)
+    this.#inbox = new ControlInbox(options.trust)
+    this.#unfit = new UnfitSessions(options.startTimeoutUs !== undefined)
+    this.#challenge = options.trust && new SessionChallenge(options.trust)
   }
 
   handleDatagram(nowUs: Micros, from: PeerAddress, bytes: Uint8Array): void {
@@ -125,7 +136,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     if (session === undefined || this.#state === 'over') return undefined
     const message = this.#membership.poll(nowUs, session) ?? this.#pollNack(nowUs, session)
     if (message === undefined) return undefined
-    return transmit(into, encodeControl(message, session.id, session.tag), session.sender)
+    return transmit(into, this.#encode(message, session.id, session.tag), session.sender)
   }
 
   pollEvent(): ReceiverEvent | undefined {
@@ -136,7 +147,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     const session = this.#session
     let nextUs = Infinity
     if (this.#state === 'seeking') {
-      nextUs = Math.min(this.#startDeadlineUs, this.#versionDeadlineUs)
+      nextUs = Math.min(this.#startDeadlineUs, this.#unfit.deadlineUs)
     } else if (session !== undefined && this.#state !== 'over') {
       nextUs = this.#membership.nextUs
       if (!session.isSenderGone) nextUs = Math.min(nextUs, session.heardUs + this.#options.receiveTimeoutUs)
@@ -161,6 +172,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
       nacksSuppressed: session?.nacks.suppressedCount ?? 0,
       foreignPackets: this.#foreignPackets,
       malformedPackets: this.#malformedPackets + (session?.malformedPackets ?? 0) + (assembly?.malformedPackets ?? 0),
+      forgedPackets: this.#forgedPackets + (session?.forgedPackets ?? 0),
       rejectedSlices: session?.rejectedSlices ?? 0,
       droppedForBuffers: assembly?.droppedForBuffers ?? 0,
       queuePercent: assembly?.queuePercent ?? 0,
@@ -172,9 +184,9 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     const restBytes = bytes.length - at
     const session = this.#session
     const type = packetTypeAt(bytes, at, restBytes)
-    if (type === PacketType.control) {
-      this.#handleControl(nowUs, from, bytes, at, restBytes)
-      return controlPacketBytesAt(bytes, at)
+    if (type === PacketType.control || type === PacketType.sealed) {
+      this.#handleControl(nowUs, from, bytes, at, restBytes, type)
+      return type === PacketType.control ? controlPacketBytesAt(bytes, at) : sealedPacketBytesAt(bytes, at)
     }
     if (type !== PacketType.data) {
       this.#handleOther(nowUs, from, bytes, at, type)
@@ -200,52 +212,99 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
   ): void {
     if (type === 'too-short' || type === 'unknown-type') this.#malformedPackets++
     else this.#foreignPackets++
-    if (type !== 'other-version' || this.#session !== undefined || this.#versionDeadlineUs !== Infinity) return
-    this.#versionDeadlineUs = nowUs + 2 * ANNOUNCE_INTERVAL_US
+    if (type !== 'other-version' || this.#session !== undefined || this.#hasRefused) return
+    this.#hasRefused = true
+    this.#unfit.note(nowUs, { code: 'VERSION_REFUSED', text: 'the sender speaks another version of the protocol' })
     this.#urgent = { packet: encodeRefusal(sessionAt(bytes, at)), to: from }
   }
 
-  #handleControl(nowUs: Micros, from: PeerAddress, bytes: Uint8Array, at: number, length: number): void {
-    const message = decodeControl(bytes, at, length)
+  #handleControl(
+    nowUs: Micros,
+    from: PeerAddress,
+    bytes: Uint8Array,
+    at: number,
+    length: number,
+    type: typeof PacketType.control | typeof PacketType.sealed,
+  ): void {
     const session = this.#session
-    if (typeof message === 'string') {
+    const isOurs = session?.owns(bytes, at) === true
+    // Whose packet it is costs less to see than whether it is authentic.
+    if (type === PacketType.sealed && !isOurs && session !== undefined && !isSilent(nowUs, session)) {
+      this.#foreignPackets++
+      return
+    }
+    const heard = this.#inbox.open(bytes, at, length, type)
+    if (typeof heard === 'string') {
       this.#malformedPackets++
-    } else if (session?.owns(bytes, at)) {
-      session.heardUs = nowUs
-      this.#handleMessage(nowUs, from, message, session)
-    } else if (message.kind !== 'announce' || imageTag(message.imageId) !== imageTagAt(bytes, at)) {
+    } else if (heard.kind === 'unfit') {
+      this.#handleUnfit(nowUs, heard, isOurs)
+    } else if (session !== undefined && isOurs) {
+      if (session.isBelieved(heard)) {
+        session.heardUs = nowUs
+        this.#handleMessage(nowUs, from, heard.message, session)
+      } else {
+        this.#forgedPackets++
+      }
+    } else if (heard.message.kind === 'proof') {
+      const proven = this.#challenge?.take(sessionAt(bytes, at), heard.message)
+      if (proven) this.#consider(nowUs, proven.from, proven.announce, proven.id, heard)
+    } else if (heard.message.kind !== 'announce' || imageTag(heard.message.imageId) !== imageTagAt(bytes, at)) {
       this.#foreignPackets++
     } else {
-      this.#consider(nowUs, from, message, sessionAt(bytes, at))
+      this.#consider(nowUs, from, heard.message, sessionAt(bytes, at), heard)
     }
   }
 
-  /** A session other than ours is announced. */
-  #consider(nowUs: Micros, from: PeerAddress, announce: Announce, id: Id64): void {
+  /** A message that may not be believed. While a session is sought, a beacon that does not fit is worth a word. */
+  #handleUnfit(nowUs: Micros, { failure, message }: UnfitMessage, isOurs: boolean): void {
+    if (isOurs) this.#forgedPackets++
+    else this.#foreignPackets++
+    if (this.#state !== 'seeking' || typeof message === 'string' || message.kind !== 'announce') return
+    const isFirst = this.#unfit.note(nowUs, failure)
+    // Without a deadline of its own, the receiver fails with the same words in a moment.
+    if (isFirst && this.#options.startTimeoutUs !== undefined) {
+      this.#events.push({ kind: 'unfit', text: `${failure.text}; waiting for another` })
+    }
+  }
+
+  /** A session other than ours is announced, and has been heard just now. */
+  #consider(nowUs: Micros, from: PeerAddress, announce: Announce, id: Id64, heard: HeardMessage): void {
     const session = this.#session
+    const { imageId, codecs } = this.#options
+    if (session !== undefined && !(isSilent(nowUs, session) && isSameImage(session.announce, announce))) {
+      this.#foreignPackets++
+      return
+    }
+    if (session === undefined && imageId !== undefined && imageId !== announce.imageId) {
+      this.#foreignPackets++
+      this.#unfit.note(nowUs, {
+        code: 'IMAGE_REFUSED',
+        text: `a session of image ${announce.imageId} is announced, and this receiver is to take ${imageId}`,
+      })
+      return
+    }
+    if (this.#challenge?.isProven(id) === false) {
+      const nonce = this.#challenge.ask({ id, from, announce, heard })
+      this.#urgent = { packet: this.#encode({ kind: 'challenge', nonce }, id, imageTag(announce.imageId)), to: from }
+      this.#unfit.clear()
+      return
+    }
+    const trust = this.#inbox.trustOf(id)
     if (session !== undefined) {
-      if (nowUs - session.heardUs <= RESTART_SILENCE_US || !isSameImage(session.announce, announce)) {
-        this.#foreignPackets++
+      session.adopt(nowUs, id, from, announce, heard, trust)
+      this.#events.push({ kind: 'adopted', session: id })
+      if (this.#state === 'active' || this.#state === 'verifying') this.#startJoin(nowUs)
+    } else {
+      const geometry = judgeAnnounce(announce, heard.mode, codecs)
+      if ('code' in geometry) {
+        this.#fail(geometry)
         return
       }
-      session.adopt(nowUs, id, from, announce)
-      if (this.#state === 'active' || this.#state === 'verifying') this.#startJoin(nowUs)
-      return
+      this.#session = new ReceiverSession(nowUs, id, from, announce, geometry, this.#options, heard, trust)
+      this.#state = 'opening'
+      this.#events.push({ kind: 'session', announce, geometry, mode: heard.mode, session: id, sender: from })
     }
-    const { imageId, codecs } = this.#options
-    if (imageId !== undefined && imageId !== announce.imageId) {
-      this.#foreignPackets++
-      this.#hasHeardOtherImage = true
-      return
-    }
-    const geometry = judgeAnnounce(announce, codecs)
-    if ('code' in geometry) {
-      this.#fail(geometry)
-      return
-    }
-    this.#session = new ReceiverSession(nowUs, id, from, announce, geometry, this.#options)
-    this.#state = 'opening'
-    this.#events.push({ kind: 'session', announce, geometry, session: id, sender: from })
+    this.#challenge?.advance()
   }
 
   #handleMessage(nowUs: Micros, from: PeerAddress, message: ControlMessage, session: ReceiverSession): void {
@@ -270,6 +329,9 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
         if (message.receiver !== undefined && !isSameId(message.receiver, this.#options.receiverId)) break
         this.#handleLastWord(session, abortFailure(message.reason, message.text))
         break
+      case 'proof':
+        break
+      case 'challenge':
       case 'join':
       case 'report':
       case 'nack':
@@ -328,15 +390,24 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
   }
 
   #checkStart(nowUs: Micros): void {
-    if (nowUs >= this.#versionDeadlineUs) {
-      this.#fail({ code: 'VERSION_REFUSED', text: 'the sender speaks another version of the protocol' })
+    const { failure, deadlineUs } = this.#unfit
+    if (failure !== undefined && nowUs >= deadlineUs) {
+      this.#fail(failure)
     } else if (nowUs >= this.#startDeadlineUs) {
       const { imageId, startTimeoutUs = 0 } = this.#options
-      const found = this.#hasHeardOtherImage
-        ? `only other images than ${imageId!} were announced`
-        : 'no sender was heard'
-      this.#fail({ code: 'NO_SENDER', text: `${found} within ${startTimeoutUs / 1e6} s` })
+      const within = `within ${startTimeoutUs / 1e6} s`
+      if (failure === undefined) this.#fail({ code: 'NO_SENDER', text: `no sender was heard ${within}` })
+      else if (failure.code !== 'IMAGE_REFUSED') this.#fail(failure)
+      else this.#fail({ code: 'NO_SENDER', text: `only other images than ${imageId!} were announced ${within}` })
     }
+  }
+
+  /** The whole packet, sealed when there is a group key. */
+  #encode(message: ControlMessage, session: Id64, imageTag: number): Uint8Array {
+    const { tag } = this.#inbox.trustOf(session)
+    if (tag === undefined) return encodeControl(message, session, imageTag)
+    const mode = { isKeyed: true, isSigned: false }
+    return encodeSealed(message, session, imageTag, ++this.#counter, mode, { tag })
   }
 
   #pollNack(nowUs: Micros, session: ReceiverSession): ControlMessage | undefined {
@@ -365,7 +436,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     if (session !== undefined) {
       const { receiverId: receiver } = this.#options
       const leave: ControlMessage = { kind: 'leave', receiver, name: this.#name, reason: clipText(reason) }
-      this.#urgent = { packet: encodeControl(leave, session.id, session.tag), to: session.sender }
+      this.#urgent = { packet: this.#encode(leave, session.id, session.tag), to: session.sender }
     }
     this.#state = 'over'
   }
@@ -380,6 +451,8 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     this.#events.push({ kind: 'failed', ...failure })
   }
 }
+
+const isSilent = (nowUs: Micros, { heardUs }: ReceiverSession): boolean => nowUs - heardUs > RESTART_SILENCE_US
 
 function closingFailure({ assembly, end }: ReceiverSession): Failure {
   const sliceCount = end!.sliceCount

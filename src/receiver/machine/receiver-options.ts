@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../../errors.ts'
-import type { Announce, End, Geometry, Id64, PeerAddress } from '../../protocol/index.ts'
+import type { Announce, End, Geometry, Id64, PeerAddress, ReceiverTrust, TrustMode } from '../../protocol/index.ts'
 import type { Random } from '../../random.ts'
 
 /** Rebuilds lost source symbols in place: `FecDecoder` of `src/fec`, or a stand-in. */
@@ -23,6 +23,8 @@ export interface ReceiverMachineOptions {
   readonly name: string
   readonly random: Random
   readonly decoder: SymbolDecoder
+  /** Keys. Left out: takes part in sessions that are not keyed, and does not look at signatures. */
+  readonly trust?: ReceiverTrust
   /** Take part only in a session of this image. Left out: in the first that is announced. */
   readonly imageId?: string
   /** Codecs whose frames the driver can undo. */
@@ -55,16 +57,22 @@ export type ReceiverCommand =
   | { readonly kind: 'leave'; readonly reason: string }
 
 export type ReceiverEvent =
-  /** A session was found. The driver opens its sink, then commands `opened`. */
+  /** A session was found; with keys, it is authentic and live. The driver opens its sink, then commands `opened`. */
   | {
       readonly kind: 'session'
       readonly announce: Announce
       readonly geometry: Geometry
+      /** How the session is protected: frames are to be opened accordingly. */
+      readonly mode: TrustMode
       readonly session: Id64
       readonly sender: PeerAddress
     }
   /** A whole frame, not yet verified. The driver may read `frame` until it commands `settled` or `rejected`, which it owes for each. */
   | { readonly kind: 'slice'; readonly slice: number; readonly frame: Uint8Array }
+  /** The sender was started again: frames from now on, and the root digest, are sealed for this session. */
+  | { readonly kind: 'adopted'; readonly session: Id64 }
+  /** Something that is heard while a session is sought, for a log. */
+  | { readonly kind: 'unfit'; readonly text: string }
   /** Every slice is settled. The driver verifies the root digest, flushes, then commands `finished`. */
   | { readonly kind: 'complete'; readonly end: End }
   /** The sender knows, or is gone: over, with success. */
@@ -96,6 +104,8 @@ export interface ReceiverStats {
   /** Packets of other sessions or other versions, and packets that are none. */
   readonly foreignPackets: number
   readonly malformedPackets: number
+  /** Packets of the session whose tag or signature is wrong, or that have come before. */
+  readonly forgedPackets: number
   readonly rejectedSlices: number
   /** Symbols dropped since no buffer was free (or, in sequence, since their turn is not yet), and symbols given up to make room. */
   readonly droppedForBuffers: number

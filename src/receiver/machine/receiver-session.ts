@@ -6,7 +6,7 @@ import {
   imageTag,
   imageTagAt,
   MAX_SLICE_COUNT,
-  maxFrameBytes,
+  maxSealedFrameBytes,
   sliceIndexAt,
   symbolIndexAt,
   type Announce,
@@ -14,8 +14,11 @@ import {
   type Geometry,
   type Id64,
   type Micros,
+  type PacketGuard,
   type PeerAddress,
+  type ReceiverSessionTrust,
 } from '../../protocol/index.ts'
+import type { HeardMessage } from './control-inbox.ts'
 import { NackScheduler } from './nack-scheduler.ts'
 import type { ReceiverMachineOptions } from './receiver-options.ts'
 import { SliceAssembly } from './slice-assembly.ts'
@@ -29,6 +32,7 @@ export class ReceiverSession {
   packets = 0
   bytes = 0
   malformedPackets = 0
+  forgedPackets = 0
   /** Slices that failed their digest. */
   rejectedSlices = 0
   /** When a packet of the session last came. */
@@ -37,6 +41,11 @@ export class ReceiverSession {
   isSenderGone = false
   readonly #tag: number
   readonly #maxFrameBytes: number
+  readonly #mode: HeardMessage['mode']
+  #trust: ReceiverSessionTrust
+  #guard: PacketGuard | undefined
+  /** That of the last message that proved its origin. */
+  #counter = 0
   #id: Id64
   #announce: Announce
   #announcedUs: Micros
@@ -52,16 +61,22 @@ export class ReceiverSession {
     announce: Announce,
     geometry: Geometry,
     options: ReceiverMachineOptions,
+    heard: HeardMessage,
+    trust: ReceiverSessionTrust,
   ) {
     this.geometry = geometry
     this.assembly = new SliceAssembly(geometry, options)
     this.nacks = new NackScheduler(this.assembly, options.random)
     this.heardUs = this.#announcedUs = nowUs
-    this.#maxFrameBytes = maxFrameBytes(geometry.sliceBytes)
+    this.#maxFrameBytes = maxSealedFrameBytes(geometry.sliceBytes)
     this.#tag = imageTag(announce.imageId)
     this.#id = id
     this.#sender = sender
     this.#announce = announce
+    this.#mode = heard.mode
+    this.#trust = trust
+    this.#guard = trust.makeGuard?.()
+    this.isBelieved(heard)
     this.handleAnnounce(nowUs, sender, announce)
   }
 
@@ -100,6 +115,19 @@ export class ReceiverSession {
     return this.#end !== undefined && this.assembly.settled.low >= this.#end.sliceCount
   }
 
+  get trust(): ReceiverSessionTrust {
+    return this.#trust
+  }
+
+  /** False for a message that is protected otherwise than the session, or is as old as one that was heard before. */
+  isBelieved({ mode, counter, isProven }: HeardMessage): boolean {
+    if (mode.isKeyed !== this.#mode.isKeyed || mode.isSigned !== this.#mode.isSigned) return false
+    if (counter === undefined) return true
+    if (counter <= this.#counter) return false
+    if (isProven) this.#counter = counter
+    return true
+  }
+
   /** True when the packet at `at` is of this session and image. */
   owns(bytes: Uint8Array, at: number): boolean {
     return hasSession(bytes, at, this.#id) && imageTagAt(bytes, at) === this.#tag
@@ -117,6 +145,10 @@ export class ReceiverSession {
       !areDataFieldsValid(frameBytes, symbolIndex, this.geometry.symbolBytes)
     ) {
       this.malformedPackets++
+      return
+    }
+    if (this.#guard?.isGenuine(bytes, at, length) === false) {
+      this.forgedPackets++
       return
     }
     this.heardUs = nowUs
@@ -146,8 +178,18 @@ export class ReceiverSession {
   }
 
   /** Goes on with a sender that was started again: what is settled stays so. */
-  adopt(nowUs: Micros, id: Id64, from: PeerAddress, announce: Announce): void {
+  adopt(
+    nowUs: Micros,
+    id: Id64,
+    from: PeerAddress,
+    announce: Announce,
+    heard: HeardMessage,
+    trust: ReceiverSessionTrust,
+  ): void {
     this.#id = id
+    this.#trust = trust
+    this.#guard = trust.makeGuard?.()
+    this.#counter = heard.isProven ? (heard.counter ?? 0) : 0
     this.#end = undefined
     this.#sliceLimit = MAX_SLICE_COUNT
     this.heardUs = nowUs

@@ -6,6 +6,7 @@ import {
   type AbortReason,
   type Announce,
   type Geometry,
+  type TrustMode,
 } from '../../protocol/index.ts'
 
 /** Why a receiver fails. */
@@ -15,9 +16,9 @@ export interface Failure {
 }
 
 /** The geometry of an announced session, or why this receiver cannot take part in it. */
-export function judgeAnnounce(announce: Announce, codecs: readonly number[]): Geometry | Failure {
+export function judgeAnnounce(announce: Announce, mode: TrustMode, codecs: readonly number[]): Geometry | Failure {
   const { codec, sliceBytes, packetBytes } = announce
-  const geometry = announcedGeometry(sliceBytes, packetBytes)
+  const geometry = announcedGeometry(sliceBytes, packetBytes, mode.isKeyed)
   if (geometry === undefined) {
     const text = `the session has slices of ${sliceBytes} bytes and packets of ${packetBytes} bytes, beyond what this version takes`
     return { code: 'SESSION_UNSUITABLE', text }

@@ -1,4 +1,4 @@
-import { maxFrameBytes, sourceSymbolCount, type Geometry } from '../../protocol/index.ts'
+import { maxSealedFrameBytes, sourceSymbolCount, type Geometry } from '../../protocol/index.ts'
 import { OpenSlice } from './open-slice.ts'
 import type { SymbolDecoder } from './receiver-options.ts'
 import { SettledMap } from './settled-map.ts'
@@ -58,7 +58,7 @@ export class SliceAssembly {
     this.#bufferSlices = options.bufferSlices
     this.#isSequential = options.isSequential
     this.#decoder = options.decoder
-    this.#placeCount = sourceSymbolCount(maxFrameBytes(geometry.sliceBytes), geometry.symbolBytes)
+    this.#placeCount = sourceSymbolCount(maxSealedFrameBytes(geometry.sliceBytes), geometry.symbolBytes)
   }
 
   /** Slices known to have begun: all those below the highest that was heard or told of. */

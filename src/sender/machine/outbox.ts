@@ -1,17 +1,19 @@
-import {
-  ANNOUNCE_INTERVAL_US,
-  encodeControl,
-  LIMITS,
-  type ControlMessage,
-  type Id64,
-  type SliceRange,
-} from '../../protocol/index.ts'
+import { ANNOUNCE_INTERVAL_US, LIMITS, type ControlMessage, type Id64, type SliceRange } from '../../protocol/index.ts'
 
 /** Most control packets that wait to be sent; more are dropped, since every one of them is repeated on need. */
 const MAX_QUEUED_PACKETS = 64
 
 /** Most receivers that wait for an acknowledgement of either kind: a few messages' worth. */
 const MAX_WAITING_ACKS = 8 * LIMITS.acknowledgedReceivers
+
+/** Most nonces that wait for a Proof. */
+const MAX_WAITING_NONCES = 8 * LIMITS.noncesPerMessage
+
+/**
+ * Wait of a Challenge for others to be answered with it, microseconds: receivers that heard the same Announce ask at the same time, and
+ * nobody can have more than this many Proofs made. Ours.
+ */
+const PROOF_DELAY_US = 5_000
 
 /** A last word is said three times, this far apart, microseconds: longer than most bursts of loss. Ours. */
 const LAST_WORDS = { times: 3, gapUs: 10_000 } as const
@@ -27,11 +29,12 @@ const END_INTERVAL_US = ANNOUNCE_INTERVAL_US / 2
  * arrives. All go to the group.
  */
 export class Outbox {
-  readonly #session: Id64
-  readonly #tag: number
-  readonly #queue: { bytes: Uint8Array; atUs: number }[] = []
+  readonly #encode: (message: ControlMessage) => Uint8Array
+  readonly #queue: { message: ControlMessage; atUs: number }[] = []
   readonly #joinAcks: Id64[] = []
   readonly #doneAcks: Id64[] = []
+  readonly #nonces: Id64[] = []
+  #proofUs = Infinity
   #pending: { slice: number; symbolCount: number }[] = []
   #deferred: SliceRange[] = []
   #acksUs = Infinity
@@ -39,9 +42,15 @@ export class Outbox {
   #announceIntervalUs = GATHERING_INTERVAL_US
   #endUs: number | undefined
 
-  constructor(session: Id64, tag: number) {
-    this.#session = session
-    this.#tag = tag
+  /** @param encode makes the packet of a message that goes out now */
+  constructor(encode: (message: ControlMessage) => Uint8Array) {
+    this.#encode = encode
+  }
+
+  /** Answers a Challenge, together with others. When too many wait, it is left to be said again. */
+  prove(nowUs: number, nonce: Id64): void {
+    if (this.#nonces.length >= MAX_WAITING_NONCES) return
+    if (this.#nonces.push(nonce) === 1) this.#proofUs = nowUs + PROOF_DELAY_US
   }
 
   /** Acknowledges a Join or Done by `byUs` at the latest, together with others. When too many wait, it is left to be said again. */
@@ -70,14 +79,13 @@ export class Outbox {
   /** Queues `message`, unless too many wait already. */
   say(nowUs: number, message: ControlMessage): void {
     if (this.#queue.length >= MAX_QUEUED_PACKETS) return
-    this.#queue.push({ bytes: encodeControl(message, this.#session, this.#tag), atUs: nowUs })
+    this.#queue.push({ message, atUs: nowUs })
   }
 
   /** Queues the message that is the last of the session, said three times, so that one of them arrives. */
   sayLast(nowUs: number, message: ControlMessage): void {
-    const bytes = encodeControl(message, this.#session, this.#tag)
     for (let time = 0; time < LAST_WORDS.times; time++)
-      this.#queue.push({ bytes, atUs: nowUs + time * LAST_WORDS.gapUs })
+      this.#queue.push({ message, atUs: nowUs + time * LAST_WORDS.gapUs })
   }
 
   /** The phase has changed: announces that as soon as possible, and from now on at the usual pace. */
@@ -100,9 +108,14 @@ export class Outbox {
    * @param beacon makes the present Announce or End
    */
   poll(nowUs: number, beacon: (kind: 'announce' | 'end') => ControlMessage): Uint8Array | undefined {
-    const encode = (message: ControlMessage): Uint8Array => encodeControl(message, this.#session, this.#tag)
+    const encode = this.#encode
     const said = this.#queue.findIndex((entry) => entry.atUs <= nowUs)
-    if (said !== -1) return this.#queue.splice(said, 1)[0]!.bytes
+    if (said !== -1) return encode(this.#queue.splice(said, 1)[0]!.message)
+    if (this.#proofUs <= nowUs) {
+      const nonces = this.#nonces.splice(0, LIMITS.noncesPerMessage)
+      this.#proofUs = this.#nonces.length > 0 ? nowUs : Infinity
+      return encode({ kind: 'proof', nonces })
+    }
     if (this.#acksUs <= nowUs) {
       if (this.#joinAcks.length > 0) {
         return encode({ kind: 'join-ack', receivers: this.#joinAcks.splice(0, LIMITS.acknowledgedReceivers) })
@@ -132,7 +145,7 @@ export class Outbox {
   /** When {@link poll} has something at the latest. */
   nextUs(nowUs: number): number {
     if (this.#pending.length + this.#deferred.length > 0) return nowUs
-    let next = Math.min(this.#announceUs, this.#endUs ?? Infinity, this.#acksUs)
+    let next = Math.min(this.#announceUs, this.#endUs ?? Infinity, this.#acksUs, this.#proofUs)
     for (const entry of this.#queue) next = Math.min(next, entry.atUs)
     return next
   }

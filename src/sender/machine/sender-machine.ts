@@ -2,7 +2,8 @@ import type { ErrorCode } from '../../errors.ts'
 import {
   ANNOUNCE_INTERVAL_US,
   clipText,
-  decodeControl,
+  encodeControl,
+  encodeSealed,
   hasSession,
   imageTag,
   MAX_RUN_BYTES,
@@ -37,6 +38,7 @@ import { Pacer } from './pacer.ts'
 import { RepairPlanner } from './repair-planner.ts'
 import { Roster } from './roster.ts'
 import type { ReceiverView, SenderCommand, SenderEvent, SenderMachineOptions, SenderStats } from './sender-options.ts'
+import { SenderInbox } from './sender-inbox.ts'
 import { SliceTable } from './slice-table.ts'
 import { SLOW_GRACE_US, SlowReceivers } from './slow-receivers.ts'
 import { StartPolicy } from './start-policy.ts'
@@ -57,6 +59,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   readonly #roster = new Roster()
   readonly #window: FrameWindow
   readonly #planner: RepairPlanner
+  readonly #inbox: SenderInbox
   readonly #outbox: Outbox
   readonly #writer: PacketWriter
   readonly #pacer: Pacer
@@ -79,21 +82,24 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   #failed: { readonly code: ErrorCode; readonly text: string } | undefined
   #nowUs: Micros
   #lossRatio = 0
+  /** Counter of the sealed packet sent last. */
+  #counter = 0
 
   #counters = {
     ...{ wireBytes: 0, packets: 0, sourceSymbols: 0, proactiveSymbols: 0, paritySymbols: 0, resentSymbols: 0 },
-    ...{ controlPackets: 0, nacks: 0, malformedPackets: 0, foreignPackets: 0 },
+    ...{ controlPackets: 0, nacks: 0, malformedPackets: 0, foreignPackets: 0, forgedPackets: 0 },
   }
 
   /** @param nowUs the time at which waiting for receivers begins */
   constructor(nowUs: Micros, options: SenderMachineOptions) {
-    const { geometry, overheadBytes, session, imageId, maxBitrate } = options
+    const { geometry, overheadBytes, trust, maxBitrate } = options
     this.#options = options
     this.#nowUs = nowUs
     this.#censusUs = nowUs + CENSUS_INTERVAL_US
     this.#window = new FrameWindow(geometry.symbolBytes)
     this.#planner = new RepairPlanner(this.#table, this.#window)
-    this.#outbox = new Outbox(session, imageTag(imageId))
+    this.#inbox = new SenderInbox(trust)
+    this.#outbox = new Outbox((message) => this.#encode(message))
     this.#writer = new PacketWriter(options)
     this.#pacer = new Pacer(nowUs, geometry.packetBytes + overheadBytes, maxBitrate)
     this.#startPolicy = new StartPolicy(nowUs, options)
@@ -116,9 +122,10 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       this.#counters.foreignPackets++
     } else if (type === PacketType.refusal) {
       this.#events.push({ kind: 'refused', address: from.address, ...refusalVersions(bytes, 0) })
-    } else if (type === PacketType.control) {
-      const message = decodeControl(bytes, 0, bytes.length)
-      if (typeof message === 'string') this.#counters.malformedPackets++
+    } else if (type === PacketType.control || type === PacketType.sealed) {
+      const message = this.#inbox.open(bytes, type)
+      if (message === 'malformed') this.#counters.malformedPackets++
+      else if (message === 'forged') this.#counters.forgedPackets++
       else this.#handleMessage(nowUs, from, message)
     }
     this.#settle(nowUs)
@@ -256,6 +263,10 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   }
 
   #handleMessage(nowUs: Micros, from: PeerAddress, message: ControlMessage): void {
+    if (message.kind === 'challenge') {
+      if (this.#phase !== 'closing') this.#outbox.prove(nowUs, message.nonce)
+      return
+    }
     if (!('receiver' in message) || message.kind === 'abort') {
       this.#counters.malformedPackets++
       return
@@ -445,6 +456,14 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
         ? { ...this.#end, isClosing: true }
         : { kind: 'abort', reason: 'sender-failed', text: 'no receiver is left' }
     this.#close(nowUs, last)
+  }
+
+  /** The whole packet, sealed when the session is protected. */
+  #encode(message: ControlMessage): Uint8Array {
+    const { session, imageId, trust } = this.#options
+    const tag = imageTag(imageId)
+    if (trust === undefined) return encodeControl(message, session, tag)
+    return encodeSealed(message, session, tag, ++this.#counter, trust, trust)
   }
 
   #finish(): void {

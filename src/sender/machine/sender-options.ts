@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../../errors.ts'
-import type { AbortReason, End, Geometry, Id64, Phase } from '../../protocol/index.ts'
+import type { AbortReason, End, Geometry, Id64, Phase, SenderTrust } from '../../protocol/index.ts'
 import type { Random } from '../../random.ts'
 
 /** What a sender does about a receiver that cannot keep up: hold everybody back, mend it after the main pass, or drop it. */
@@ -25,6 +25,8 @@ export interface SenderMachineOptions {
   readonly overheadBytes: number
   readonly codec: number
   readonly random: Random
+  /** What protects the session; left out: it is open. The geometry is that of a keyed session when this is keyed. */
+  readonly trust?: SenderTrust
   readonly encoder: ParityEncoder
   /** Frames kept in memory, 4 to 4096: memory is about this times the slice size. */
   readonly windowSlices: number
@@ -99,6 +101,8 @@ export interface SenderStats {
   readonly nacks: number
   readonly malformedPackets: number
   readonly foreignPackets: number
+  /** Packets of this session whose tag is wrong, or that have come before. */
+  readonly forgedPackets: number
   /** Present rate, bits per second. */
   readonly rateBitsPerSec: number
   readonly grttUs: number

@@ -33,6 +33,7 @@ describe('what skilfish-send takes', () => {
       '--group [ff15::7]:9000 --interface eth1 --ttl 3 --mtu 9000 --feedback-port 9001 --no-offload --min-receivers 20 ' +
       '--min-wait 5 --max-wait 2m --start-timeout 1h --max-bitrate 600M --on-slow drop --receiver-timeout 20 --fec 5% ' +
       '--compress none --slice-size 512K --name Debian --image-id debian-13 --spool /var/tmp/spool --no-keyboard ' +
+      '--key-file group.key --sign-key golden.key ' +
       '--json --quiet --verbose -'
     expect(parse(...args.split(' '))).toEqual({
       kind: 'run',
@@ -41,6 +42,7 @@ describe('what skilfish-send takes', () => {
         ...{ offload: 'off', minReceivers: 20, minWaitMs: 5000, maxWaitMs: 120_000, startTimeoutMs: 3_600_000 },
         ...{ maxBitrate: 600_000_000, onSlow: 'drop', receiverTimeoutMs: 20_000, fec: 5, compress: 'none' },
         ...{ sliceBytes: 524_288, name: 'Debian', imageId: 'debian-13', spool: '/var/tmp/spool' },
+        ...{ key: 'group.key', signKey: 'golden.key' },
       },
       output: { isJson: true, isQuiet: true, isVerbose: true },
       isKeyboardWanted: false,

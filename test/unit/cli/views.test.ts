@@ -10,7 +10,15 @@ const WAIT = { minReceivers: 3, isKeyHeard: true }
 const SENDER_STATS: SendProgress['stats'] = {
   ...{ phase: 'sending', wireBytes: 90 * MIB, packets: 64_000, sourceSymbols: 60_000, proactiveSymbols: 0 },
   ...{ paritySymbols: 1200, resentSymbols: 0, controlPackets: 100, slicesBegun: 400, slicesTotal: undefined },
-  ...{ slicesDeferred: 0, nacks: 20, malformedPackets: 0, foreignPackets: 0, rateBitsPerSec: 3e8, grttUs: 5000 },
+  ...{
+    slicesDeferred: 0,
+    nacks: 20,
+    malformedPackets: 0,
+    foreignPackets: 0,
+    forgedPackets: 0,
+    rateBitsPerSec: 3e8,
+    grttUs: 5000,
+  },
 }
 
 const receiver = (name: string, rest: Partial<ReceiverView> = {}): ReceiverView => ({
@@ -104,7 +112,7 @@ describe('what the sender shows', () => {
 const RECEIVER_STATS: ReceiveProgress['stats'] = {
   ...{ packets: 980, bytes: 50 * MIB, duplicatePackets: 3, lostPackets: 20, parityUsed: 19, slicesBegun: 7 },
   ...{ slicesSettled: 6, slicesTotal: undefined, nacksSent: 2, nacksSuppressed: 1, foreignPackets: 0 },
-  ...{ malformedPackets: 0, rejectedSlices: 0, droppedForBuffers: 0, queuePercent: 10 },
+  ...{ malformedPackets: 0, forgedPackets: 0, rejectedSlices: 0, droppedForBuffers: 0, queuePercent: 10 },
 }
 
 const RECEIVE_PROGRESS: ReceiveProgress = {

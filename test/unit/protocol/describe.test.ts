@@ -35,6 +35,8 @@ it('describes control messages', () => {
     'done-ack receivers=[fffffffe80000001]',
     'leave receiver=fffffffe80000001 name="node-1" reason="disk full"',
     'abort receiver=all reason=sender-failed text="the disk failed"',
+    'challenge nonce=fffffffe80000001',
+    'proof nonces=[fffffffe80000001 0123456789abcdef]',
   ])
 })
 

@@ -94,7 +94,7 @@ describe('the type of a packet', () => {
     expect(typeOf(withByte(dataPacket(), 2, version))).toBe('other-version')
   })
 
-  it.each([0, 4, 255])('is unknown: %i', (type) => {
+  it.each([0, 5, 255])('is unknown: %i', (type) => {
     expect(typeOf(withByte(dataPacket(), 3, type))).toBe('unknown-type')
   })
 

@@ -89,6 +89,8 @@ export const SAMPLES: readonly ControlMessage[] = [
   { kind: 'done-ack', receivers: [RECEIVER] },
   LEAVE,
   ABORT,
+  { kind: 'challenge', nonce: RECEIVER },
+  { kind: 'proof', nonces: [RECEIVER, SESSION] },
 ]
 
 const LONGEST = 'x'.repeat(LIMITS.textBytes)
@@ -157,4 +159,6 @@ export const LARGEST: readonly ControlMessage[] = [
   { kind: 'done-ack', receivers: times(LIMITS.acknowledgedReceivers, LARGEST_ID) },
   { kind: 'leave', receiver: LARGEST_ID, name: LONGEST, reason: LONGEST },
   { kind: 'abort', receiver: LARGEST_ID, reason: 'too-many-receivers', text: LONGEST },
+  { kind: 'challenge', nonce: LARGEST_ID },
+  { kind: 'proof', nonces: times(LIMITS.noncesPerMessage, LARGEST_ID) },
 ]

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { decodeControl, LIMITS, type ControlMessage, type Id64 } from '../../../src/protocol/index.ts'
+import { decodeControl, encodeControl, LIMITS, type ControlMessage, type Id64 } from '../../../src/protocol/index.ts'
 import { Outbox } from '../../../src/sender/machine/outbox.ts'
 
 const SESSION = { high: 1, low: 2 }
@@ -29,7 +29,7 @@ function sent(outbox: Outbox, nowUs: number): ControlMessage[] {
 const kinds = (outbox: Outbox, nowUs: number): string[] => sent(outbox, nowUs).map((message) => message.kind)
 
 test('announces often while receivers gather, then at the usual pace', () => {
-  const outbox = new Outbox(SESSION, 0)
+  const outbox = new Outbox((message) => encodeControl(message, SESSION, 0))
   expect(kinds(outbox, 0)).toEqual(['announce'])
   expect(outbox.nextUs(0)).toBe(50_000)
   expect(kinds(outbox, 49_999)).toEqual([])
@@ -40,7 +40,7 @@ test('announces often while receivers gather, then at the usual pace', () => {
 })
 
 test('beacons End twice as often, once it is told to', () => {
-  const outbox = new Outbox(SESSION, 0)
+  const outbox = new Outbox((message) => encodeControl(message, SESSION, 0))
   sent(outbox, 0)
   outbox.hurryAnnounce()
   sent(outbox, 0)
@@ -51,7 +51,7 @@ test('beacons End twice as often, once it is told to', () => {
 })
 
 test('acknowledges many receivers in one message, and more in more', () => {
-  const outbox = new Outbox(SESSION, 0)
+  const outbox = new Outbox((message) => encodeControl(message, SESSION, 0))
   sent(outbox, 0)
   for (let low = 1; low <= LIMITS.acknowledgedReceivers + 1; low++) outbox.acknowledge('join', id(low), 50)
   outbox.acknowledge('done', id(7), 90)
@@ -62,7 +62,7 @@ test('acknowledges many receivers in one message, and more in more', () => {
 })
 
 test('waits for more to acknowledge, as long as it may', () => {
-  const outbox = new Outbox(SESSION, 0)
+  const outbox = new Outbox((message) => encodeControl(message, SESSION, 0))
   sent(outbox, 0)
   outbox.acknowledge('join', id(1), 9000)
   outbox.acknowledge('done', id(2), 5000)
@@ -72,14 +72,14 @@ test('waits for more to acknowledge, as long as it may', () => {
 })
 
 test('keeps no more acknowledgements than a few messages hold', () => {
-  const outbox = new Outbox(SESSION, 0)
+  const outbox = new Outbox((message) => encodeControl(message, SESSION, 0))
   sent(outbox, 0)
   for (let low = 1; low <= 10_000; low++) outbox.acknowledge('join', id(low), 50)
   expect(sent(outbox, 1)).toHaveLength(8)
 })
 
 test('puts repairs into one echo, and deferred neighbours into one range', () => {
-  const outbox = new Outbox(SESSION, 0)
+  const outbox = new Outbox((message) => encodeControl(message, SESSION, 0))
   sent(outbox, 0)
   outbox.echo(8, 2)
   outbox.echo(9, 1)
@@ -100,7 +100,7 @@ test('puts repairs into one echo, and deferred neighbours into one range', () =>
 })
 
 test('leaves out of an echo what one message does not hold', () => {
-  const outbox = new Outbox(SESSION, 0)
+  const outbox = new Outbox((message) => encodeControl(message, SESSION, 0))
   sent(outbox, 0)
   for (let slice = 0; slice < 1000; slice++) {
     outbox.echo(2 * slice, 1)
@@ -115,7 +115,7 @@ test('leaves out of an echo what one message does not hold', () => {
 })
 
 test('says the last word three times, apart', () => {
-  const outbox = new Outbox(SESSION, 0)
+  const outbox = new Outbox((message) => encodeControl(message, SESSION, 0))
   sent(outbox, 0)
   outbox.sayLast(0, { ...END, isClosing: true })
   expect(outbox.isEmpty).toBe(false)
@@ -124,7 +124,7 @@ test('says the last word three times, apart', () => {
 })
 
 test('drops what would make its queue grow without end', () => {
-  const outbox = new Outbox(SESSION, 0)
+  const outbox = new Outbox((message) => encodeControl(message, SESSION, 0))
   sent(outbox, 0)
   for (let low = 1; low <= 1000; low++) {
     outbox.say(0, { kind: 'abort', receiver: id(low), reason: 'too-slow', text: '' })

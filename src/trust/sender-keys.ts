@@ -1,0 +1,85 @@
+import { createHmac, type KeyObject } from 'node:crypto'
+import { readKeyFile } from '../io/index.ts'
+import type { Id64, SenderTrust, TrustMode } from '../protocol/index.ts'
+import { hasTag, signatureOf, tagOf } from './control-seal.ts'
+import { FrameSealer } from './frame-seal.ts'
+import { groupKeyOf, parseGroupKey } from './group-key.ts'
+import { NhPacketGuard } from './packet-guard.ts'
+import { SessionKeys } from './session-keys.ts'
+import { parseSigningKey } from './signing-key.ts'
+
+/** What protects one session at its sender. */
+export interface SenderSession {
+  /** For the machine; left out: the session is open. */
+  readonly trust?: SenderTrust
+  /** For the frames; left out with `trust`. */
+  readonly sealer?: FrameSealer
+  /** The root digest as End tells it: to a stranger it must not tell which image this is. */
+  rootDigest(plain: Uint8Array): Uint8Array
+}
+
+/** The keys that a sender was given. */
+export class SenderKeys implements TrustMode {
+  readonly #groupKey: KeyObject | undefined
+  readonly #signKey: KeyObject | undefined
+
+  constructor(groupKey?: KeyObject, signKey?: KeyObject) {
+    this.#groupKey = groupKey
+    this.#signKey = signKey
+  }
+
+  /**
+   * Reads the keys that the options name.
+   * @throws SkilfishError KEY_UNREADABLE, KEY_EXPOSED, KEY_INVALID
+   */
+  static async load(options: {
+    readonly key?: string | Uint8Array | undefined
+    readonly signKey?: string | KeyObject | undefined
+  }): Promise<SenderKeys> {
+    const { signKey } = options
+    const signer =
+      typeof signKey === 'string' ? parseSigningKey(signKey, await readKeyFile(signKey, 'secret')) : signKey
+    return new SenderKeys(await loadGroupKey(options.key), signer)
+  }
+
+  get isKeyed(): boolean {
+    return this.#groupKey !== undefined
+  }
+
+  get isSigned(): boolean {
+    return this.#signKey !== undefined
+  }
+
+  /** @param session drawn for this run of the sender alone: no two sessions under one key may have the same */
+  open(session: Id64, imageId: string): SenderSession {
+    const [signKey, { isKeyed, isSigned }] = [this.#signKey, this]
+    if (!isKeyed && !isSigned) return { rootDigest: (plain) => plain }
+    const keys = this.#groupKey && new SessionKeys(this.#groupKey, session)
+    return {
+      sealer: new FrameSealer({ session, imageId, keys, signKey }),
+      trust: {
+        ...{ isKeyed, isSigned },
+        ...(signKey && { sign: (bytes) => signatureOf(signKey, bytes) }),
+        ...(keys && {
+          tag: (bytes) => tagOf(keys.get('fromSender'), bytes),
+          hasTag: (bytes, tag) => hasTag(keys.get('fromReceivers'), bytes, tag),
+          guard: new NhPacketGuard(keys.get('packetHash'), keys.get('packetPads')),
+        }),
+      },
+      rootDigest: (plain) => (keys === undefined ? plain : blindDigest(keys, plain)),
+    }
+  }
+}
+
+/** A digest that only holders of the group key can compare: HMAC-SHA-256, 32 bytes. */
+export const blindDigest = (keys: SessionKeys, digest: Uint8Array): Uint8Array =>
+  createHmac('sha256', keys.get('rootDigest')).update(digest).digest()
+
+/**
+ * A group key from its file, or from its 32 bytes.
+ * @throws SkilfishError KEY_UNREADABLE, KEY_EXPOSED, KEY_INVALID
+ */
+export async function loadGroupKey(key: string | Uint8Array | undefined): Promise<KeyObject | undefined> {
+  if (key === undefined) return undefined
+  return typeof key === 'string' ? parseGroupKey(key, await readKeyFile(key, 'secret')) : groupKeyOf(key)
+}
