@@ -114,6 +114,11 @@ export class Network {
     this.#paths[from]!.up.carry(nowUs, bytes, bytes.length, this.#deliver)
   }
 
+  /** A stranger's packet: it arrives at that party, a receiver's index or {@link SENDER}, at that time. The network keeps `bytes`. */
+  inject(atUs: number, to: number, bytes: Uint8Array): void {
+    this.#queue.push({ kind: 'arrival', atUs, order: 0, to, from: SENDER, bytes })
+  }
+
   #carryFiltered(link: Link, atUs: number, bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length; at += this.#segmentBytes) {
       const packet = bytes.subarray(at, at + this.#segmentBytes)

@@ -2,6 +2,7 @@ import { FecDecoder } from '../../src/fec/index.ts'
 import { drawId, MAX_CONTROL_BYTES, type Geometry } from '../../src/protocol/index.ts'
 import { seededRandom } from '../../src/random.ts'
 import { ReceiverMachine, type ReceiverEvent, type ReceiverMachineOptions } from '../../src/receiver/machine/index.ts'
+import type { ReceiverKeys } from '../../src/trust/index.ts'
 import type { Network } from './network.ts'
 import { Pump, type Party, type SimQueue } from './party.ts'
 import { isSound, type SyntheticImage } from './synthetic-image.ts'
@@ -24,6 +25,8 @@ export type ReceiverSetup = Partial<Omit<ReceiverMachineOptions, 'receiverId' | 
   readonly rejectFirst?: number
   /** Frames are compared with the source and not digested: for very many receivers. */
   readonly skipsDigest?: boolean
+  /** Keys without which it takes part in no session. */
+  readonly keys?: ReceiverKeys
 }
 
 export interface ReceiverOutcome {
@@ -87,7 +90,9 @@ export class ReceiverParty implements Party {
     },
   ) {
     const random = seededRandom(seed)
+    const trust = setup.keys?.trust
     const options: ReceiverMachineOptions = {
+      ...(trust && { trust }),
       receiverId: drawId(random),
       name: `receiver-${index}`,
       random,

@@ -2,6 +2,7 @@ import { FecEncoder } from '../../src/fec/index.ts'
 import { drawId, type Geometry } from '../../src/protocol/index.ts'
 import { seededRandom } from '../../src/random.ts'
 import { SenderMachine, type SenderEvent, type SenderMachineOptions } from '../../src/sender/machine/index.ts'
+import type { SenderKeys } from '../../src/trust/index.ts'
 import type { Network } from './network.ts'
 import { Pump, type Party, type SimQueue } from './party.ts'
 import type { SyntheticImage } from './synthetic-image.ts'
@@ -15,6 +16,8 @@ const encoder = new FecEncoder()
 export type SenderSetup = Partial<Omit<SenderMachineOptions, 'session' | 'random' | 'encoder' | 'geometry'>> & {
   /** Takes the place of the Reed-Solomon encoder, where content does not matter and time does. */
   readonly encoder?: SenderMachineOptions['encoder']
+  /** Keys to protect the session with. Frames stay as they are: the machines do not look into them. */
+  readonly keys?: SenderKeys
 }
 
 /** A sender's machine, with the source played by a synthetic image. */
@@ -70,8 +73,11 @@ export class SenderParty implements Party {
     },
   ) {
     const random = seededRandom(seed)
+    const session = drawId(random)
+    const trust = setup.keys?.open(session, 'image').trust
     const options: SenderMachineOptions = {
-      session: drawId(random),
+      session,
+      ...(trust && { trust }),
       imageId: 'image',
       imageName: 'image',
       imageBytes: world.image.imageBytes,

@@ -67,7 +67,7 @@ export class World {
     const { seed, dataBytes = 1_048_576, holeRatio = 0, sliceBytes = 65_536, mtuBytes } = spec
     this.#spec = spec
     this.#random = seededRandom(seed)
-    this.geometry = planGeometry({ family: 4, sliceBytes, mtuBytes })
+    this.geometry = planGeometry({ family: 4, sliceBytes, mtuBytes, isKeyed: spec.sender?.keys?.isKeyed })
     this.image = synthesise({ seed: this.#drawSeed(), dataBytes, sliceBytes, holeRatio })
     this.network = new Network(spec.network ?? {}, this.#drawSeed(), this.#queue)
     this.#pending = [...(spec.incidents ?? [])]
