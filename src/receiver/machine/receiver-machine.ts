@@ -179,18 +179,23 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     }
   }
 
-  /** Takes the packet at `at` of what may be several, joined on receipt. @returns its length, or that of all that is left */
+  /**
+   * Takes the packet at `at` of what may be several, joined on receipt. Joined packets are of one size, the last perhaps shorter: once
+   * there is a session, that of its data packets. So a stranger's packet among them, whatever it says, takes none of the others with it.
+   * @returns its length, or that of all that is left
+   */
   #handlePacket(nowUs: Micros, from: PeerAddress, bytes: Uint8Array, at: number): number {
     const restBytes = bytes.length - at
     const session = this.#session
     const type = packetTypeAt(bytes, at, restBytes)
     if (type === PacketType.control || type === PacketType.sealed) {
-      this.#handleControl(nowUs, from, bytes, at, restBytes, type)
+      const isBelieved = this.#handleControl(nowUs, from, bytes, at, restBytes, type)
+      if (session !== undefined && !isBelieved) return Math.min(session.geometry.packetBytes, restBytes)
       return type === PacketType.control ? controlPacketBytesAt(bytes, at) : sealedPacketBytesAt(bytes, at)
     }
     if (type !== PacketType.data) {
       this.#handleOther(nowUs, from, bytes, at, type)
-      return restBytes
+      return Math.min(session?.geometry.packetBytes ?? restBytes, restBytes)
     }
     if (session === undefined) {
       this.#foreignPackets++
@@ -218,6 +223,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     this.#urgent = { packet: encodeRefusal(sessionAt(bytes, at)), to: from }
   }
 
+  /** @returns true for a message that may be believed, of our session or of one that might become it */
   #handleControl(
     nowUs: Micros,
     from: PeerAddress,
@@ -225,26 +231,30 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     at: number,
     length: number,
     type: typeof PacketType.control | typeof PacketType.sealed,
-  ): void {
+  ): boolean {
     const session = this.#session
     const isOurs = session?.owns(bytes, at) === true
     // Whose packet it is costs less to see than whether it is authentic.
     if (type === PacketType.sealed && !isOurs && session !== undefined && !isSilent(nowUs, session)) {
       this.#foreignPackets++
-      return
+      return false
     }
     const heard = this.#inbox.open(bytes, at, length, type)
     if (typeof heard === 'string') {
       this.#malformedPackets++
-    } else if (heard.kind === 'unfit') {
+      return false
+    }
+    if (heard.kind === 'unfit') {
       this.#handleUnfit(nowUs, heard, isOurs)
-    } else if (session !== undefined && isOurs) {
-      if (session.isBelieved(heard)) {
-        session.heardUs = nowUs
-        this.#handleMessage(nowUs, from, heard.message, session)
-      } else {
+      return false
+    }
+    if (session !== undefined && isOurs) {
+      if (!session.isBelieved(heard)) {
         this.#forgedPackets++
+        return false
       }
+      session.heardUs = nowUs
+      this.#handleMessage(nowUs, from, heard.message, session)
     } else if (heard.message.kind === 'proof') {
       const proven = this.#challenge?.take(sessionAt(bytes, at), heard.message)
       if (proven) this.#consider(nowUs, proven.from, proven.announce, proven.id, heard)
@@ -253,6 +263,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     } else {
       this.#consider(nowUs, from, heard.message, sessionAt(bytes, at), heard)
     }
+    return true
   }
 
   /** A message that may not be believed. While a session is sought, a beacon that does not fit is worth a word. */

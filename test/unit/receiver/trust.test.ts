@@ -1,0 +1,293 @@
+import { createSecretKey, generateKeyPairSync } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
+import {
+  ANNOUNCE_INTERVAL_US,
+  decodeControl,
+  encodeControl,
+  encodeDataFieldsInto,
+  encodePrefixInto,
+  encodeSealed,
+  imageTag,
+  openSealed,
+  PacketType,
+  packetTypeAt,
+  planGeometry,
+  type Announce,
+  type ControlMessage,
+  type Id64,
+} from '../../../src/protocol/index.ts'
+import {
+  ReceiverMachine,
+  type ReceiverEvent,
+  type ReceiverMachineOptions,
+} from '../../../src/receiver/machine/index.ts'
+import { seededRandom } from '../../../src/random.ts'
+import { ReceiverKeys, SenderKeys } from '../../../src/trust/index.ts'
+import { SENDER } from './hand.ts'
+
+const groupKey = createSecretKey(Buffer.alloc(32, 1))
+const signing = generateKeyPairSync('ed25519')
+const GEOMETRY = planGeometry({ family: 4, mtuBytes: 576, sliceBytes: 16_384, isKeyed: true })
+const FRAME_BYTES = 700
+
+/** A protected session, spoken by hand. */
+class Speaker {
+  readonly session: Id64
+  readonly #trust
+  readonly #imageId: string
+  #counter = 0
+
+  constructor(low: number, keys = new SenderKeys(groupKey), imageId = 'image') {
+    this.session = { high: 1, low }
+    this.#imageId = imageId
+    this.#trust = keys.open(this.session, imageId).trust!
+  }
+
+  say(message: ControlMessage): Uint8Array {
+    return encodeSealed(message, this.session, imageTag(this.#imageId), ++this.#counter, this.#trust, this.#trust)
+  }
+
+  announce(change: Partial<Announce> = {}): Uint8Array {
+    return this.say({
+      ...{ kind: 'announce', imageId: this.#imageId, imageName: 'x', imageBytes: 1e6, codec: 0, phase: 'sending' },
+      ...{ sliceBytes: GEOMETRY.sliceBytes, packetBytes: GEOMETRY.packetBytes, begunCount: 0, sentAtUs: 1 },
+      ...{
+        rateBitsPerSec: 0,
+        feedback: { grttUs: 5000, groupCount: 1, reportIntervalMs: 100, receiverTimeoutMs: 5000 },
+      },
+      ...change,
+    })
+  }
+
+  data(symbol: number): Uint8Array {
+    const packet = new Uint8Array(GEOMETRY.packetBytes).fill(symbol)
+    encodePrefixInto(packet, 0, PacketType.data, this.session, imageTag(this.#imageId))
+    encodeDataFieldsInto(packet, 0, 0, FRAME_BYTES, symbol)
+    this.#trust.guard!.tagInto(packet, 0, packet.length)
+    return packet
+  }
+
+  /** The nonce of a Challenge that a receiver sent. */
+  nonceIn(packet: Uint8Array): Id64 {
+    const opened = openSealed(packet, 0, packet.length, { hasTag: this.#trust.hasTag! })
+    if (typeof opened === 'string' || opened.message.kind !== 'challenge') throw new Error(JSON.stringify(opened))
+    return opened.message.nonce
+  }
+}
+
+/** A receiver with keys. */
+class Listener {
+  nowUs = 1_000_000
+  readonly machine: ReceiverMachine
+  readonly events: ReceiverEvent[] = []
+  readonly sent: Uint8Array[] = []
+
+  constructor(options: Partial<ReceiverMachineOptions> = {}, keys = new ReceiverKeys(groupKey)) {
+    this.machine = new ReceiverMachine(this.nowUs, {
+      ...{ receiverId: { high: 7, low: 7 }, name: 'listener', random: seededRandom(5), codecs: [0] },
+      ...{ decoder: { decode: () => undefined }, receiveTimeoutUs: 10_000_000, bufferSlices: 8, isSequential: false },
+      ...(keys.trust && { trust: keys.trust }),
+      ...options,
+    })
+  }
+
+  hear(...packets: readonly Uint8Array[]): void {
+    for (const packet of packets) {
+      this.machine.handleDatagram(this.nowUs, SENDER, packet)
+      this.#drain()
+    }
+  }
+
+  pass(durationUs: number): void {
+    this.nowUs += durationUs
+    this.machine.handleTimeout(this.nowUs)
+    this.#drain()
+  }
+
+  opened(): void {
+    this.machine.handleCommand(this.nowUs, { kind: 'opened' })
+    this.#drain()
+  }
+
+  /** Hears of a session and lets it prove itself. */
+  meet(speaker: Speaker): void {
+    this.hear(speaker.announce())
+    this.hear(speaker.say({ kind: 'proof', nonces: [speaker.nonceIn(this.sent.at(-1)!)] }))
+  }
+
+  get kinds(): string[] {
+    return this.events.map(({ kind }) => kind)
+  }
+
+  #drain(): void {
+    for (let event = this.machine.pollEvent(); event !== undefined; event = this.machine.pollEvent())
+      this.events.push(event)
+    const into = new Uint8Array(65_536)
+    for (;;) {
+      const transmit = this.machine.pollTransmit(this.nowUs, into)
+      if (transmit === undefined) return
+      this.sent.push(into.slice(0, transmit.bytes))
+    }
+  }
+}
+
+describe('a receiver with a key', () => {
+  test('takes part once the session has repeated its nonce, and not before', () => {
+    const [speaker, listener] = [new Speaker(1), new Listener()]
+    listener.hear(speaker.announce(), speaker.announce())
+    expect(listener.kinds).toEqual([])
+    expect(listener.sent).toHaveLength(2)
+    listener.hear(speaker.say({ kind: 'proof', nonces: [{ high: 1, low: 1 }] }))
+    expect(listener.kinds).toEqual([])
+    listener.hear(speaker.say({ kind: 'proof', nonces: [{ high: 1, low: 1 }, speaker.nonceIn(listener.sent[0]!)] }))
+    expect(listener.events).toMatchObject([
+      { kind: 'session', mode: { isKeyed: true, isSigned: false }, geometry: GEOMETRY },
+    ])
+  })
+
+  test('asks each session, and each time it seeks one, with another nonce', () => {
+    const [one, other] = [new Speaker(1), new Speaker(2)]
+    const nonces = [new Listener(), new Listener()].flatMap((listener) => {
+      listener.hear(one.announce(), other.announce())
+      return [one.nonceIn(listener.sent[0]!), other.nonceIn(listener.sent[1]!)]
+    })
+    expect(new Set(nonces.map(({ high, low }) => `${high} ${low}`)).size).toBe(4)
+  })
+
+  test('takes the session that proves itself, though another was announced since', () => {
+    const [live, recorded, listener] = [new Speaker(1), new Speaker(2), new Listener()]
+    listener.hear(live.announce(), recorded.announce())
+    listener.hear(live.say({ kind: 'proof', nonces: [live.nonceIn(listener.sent[0]!)] }))
+    expect(listener.kinds).toEqual([])
+    listener.hear(live.announce())
+    expect(listener.events).toMatchObject([{ kind: 'session', session: live.session }])
+  })
+
+  test('does not judge a session before it has proven itself: a recording must not end it', () => {
+    const [speaker, listener] = [new Speaker(1), new Listener()]
+    const announce = speaker.announce({ codec: 2 })
+    listener.hear(announce)
+    expect(listener.kinds).toEqual([])
+    listener.hear(speaker.say({ kind: 'proof', nonces: [speaker.nonceIn(listener.sent[0]!)] }))
+    expect(listener.events).toMatchObject([{ kind: 'failed', code: 'CODEC_REFUSED' }])
+  })
+
+  test('seals all that it says', () => {
+    const [speaker, listener] = [new Speaker(1), new Listener()]
+    listener.meet(speaker)
+    listener.opened()
+    listener.pass(500_000)
+    listener.machine.handleCommand(listener.nowUs, { kind: 'leave', reason: 'over' })
+    listener.pass(0)
+    expect(listener.sent.length).toBeGreaterThan(3)
+    for (const packet of listener.sent) expect(packetTypeAt(packet, 0, packet.length)).toBe(PacketType.sealed)
+  })
+
+  test('does not hear an open word, a repeated one, or one of another mode', () => {
+    const [speaker, listener] = [new Speaker(1), new Listener()]
+    listener.meet(speaker)
+    listener.opened()
+    const abort = { kind: 'abort', reason: 'interrupted', text: '' } as const
+    const signed = new SenderKeys(groupKey, signing.privateKey).open(speaker.session, 'image').trust!
+    listener.hear(encodeControl(abort, speaker.session, imageTag('image')))
+    listener.hear(encodeSealed(abort, speaker.session, imageTag('image'), 99, signed, signed))
+    const end = speaker.say({
+      ...{ kind: 'end', sliceCount: 9, imageBytes: 1, dataBytes: 1, rootDigest: new Uint8Array(32), isClosing: false },
+    })
+    listener.hear(end, end, end)
+    expect(listener.machine.stats()).toMatchObject({ forgedPackets: 4, slicesTotal: 9 })
+    listener.hear(speaker.say(abort))
+    expect(listener.kinds).toEqual(['session', 'failed'])
+  })
+
+  test('loses nothing to a stranger’s packets that the system has joined with the sender’s', () => {
+    const [speaker, listener] = [new Speaker(1), new Listener()]
+    listener.meet(speaker)
+    listener.opened()
+    const rubbish = new Uint8Array(GEOMETRY.packetBytes)
+    const forged = speaker.data(0).with(100, 9)
+    const liar = new Uint8Array(GEOMETRY.packetBytes)
+    liar.set(encodeControl({ kind: 'join-ack', receivers: [] }, speaker.session, imageTag('image')))
+    listener.hear(Buffer.concat([rubbish, forged, speaker.data(0), liar, speaker.data(1)]))
+    expect(listener.kinds).toEqual(['session', 'slice'])
+    expect(listener.machine.stats()).toMatchObject({ packets: 2, forgedPackets: 2 })
+  })
+
+  test('asks the sender that is started again, too, and goes on with it', () => {
+    const [first, second, listener] = [new Speaker(1), new Speaker(2), new Listener()]
+    listener.meet(first)
+    listener.opened()
+    listener.hear(second.announce())
+    expect(() => second.nonceIn(listener.sent.at(-1)!)).toThrow()
+    listener.pass(2_000_001)
+    listener.meet(second)
+    expect(listener.events).toMatchObject([{ kind: 'session' }, { kind: 'adopted', session: second.session }])
+    // What the first has proven does not count any more.
+    listener.pass(2_000_001)
+    listener.hear(first.announce(), first.announce())
+    expect(listener.kinds).toEqual(['session', 'adopted'])
+  })
+})
+
+describe('a session that does not fit', () => {
+  const failureOf = (listener: Listener): unknown => {
+    expect(listener.kinds).toEqual([])
+    listener.pass(2 * ANNOUNCE_INTERVAL_US - 1)
+    expect(listener.kinds).toEqual([])
+    listener.pass(1)
+    return listener.events.map((event) => (event.kind === 'failed' ? event.code : event.kind))
+  }
+  const verifying = new ReceiverKeys(groupKey, signing.publicKey)
+
+  test.each([
+    ['another key', new SenderKeys(createSecretKey(Buffer.alloc(32, 2))), new ReceiverKeys(groupKey), 'KEY_REFUSED'],
+    ['a key, and there is none here', new SenderKeys(groupKey), new ReceiverKeys(), 'KEY_NEEDED'],
+    ['no signature', new SenderKeys(groupKey), verifying, 'SESSION_UNTRUSTED'],
+    ['no key', new SenderKeys(undefined, signing.privateKey), verifying, 'SESSION_UNTRUSTED'],
+    [
+      'another signature',
+      new SenderKeys(groupKey, generateKeyPairSync('ed25519').privateKey),
+      verifying,
+      'SIGNATURE_REFUSED',
+    ],
+  ])('for %s is named within two announce intervals', (_what, senderKeys, receiverKeys, code) => {
+    const listener = new Listener({}, receiverKeys)
+    listener.hear(new Speaker(1, senderKeys).announce())
+    expect(failureOf(listener)).toEqual([code])
+  })
+
+  test('since it sends another image is named within two announce intervals', () => {
+    const listener = new Listener({ imageId: 'wanted' })
+    listener.hear(new Speaker(1).announce())
+    expect(failureOf(listener)).toEqual(['IMAGE_REFUSED'])
+  })
+
+  test('is forgotten when one that fits is heard in the meantime', () => {
+    const [speaker, listener] = [new Speaker(1), new Listener()]
+    listener.hear(new Speaker(2, new SenderKeys(createSecretKey(Buffer.alloc(32, 2)))).announce())
+    listener.meet(speaker)
+    listener.pass(3 * ANNOUNCE_INTERVAL_US)
+    expect(listener.kinds).toEqual(['session'])
+  })
+
+  test('is told at once, and waited out, by a receiver that was told how long to wait', () => {
+    const listener = new Listener({ startTimeoutUs: 5_000_000 })
+    const stranger = new Speaker(2, new SenderKeys(createSecretKey(Buffer.alloc(32, 2))))
+    listener.hear(stranger.announce(), stranger.announce())
+    expect(listener.events).toMatchObject([{ kind: 'unfit', text: expect.stringContaining('group key') as unknown }])
+    listener.pass(4_999_999)
+    expect(listener.events).toHaveLength(1)
+    listener.pass(1)
+    expect(listener.events).toMatchObject([{ kind: 'unfit' }, { kind: 'failed', code: 'KEY_REFUSED' }])
+  })
+})
+
+test('a receiver without keys takes a signed session, and asks for no proof', () => {
+  const listener = new Listener({}, new ReceiverKeys())
+  listener.hear(new Speaker(1, new SenderKeys(undefined, signing.privateKey)).announce())
+  expect(listener.events).toMatchObject([{ kind: 'session', mode: { isKeyed: false, isSigned: true } }])
+  listener.opened()
+  listener.pass(200_000)
+  const packet = listener.sent[0]!
+  expect(decodeControl(packet, 0, packet.length)).toMatchObject({ kind: 'join' })
+})
