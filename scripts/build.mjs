@@ -1,4 +1,5 @@
-// Compiles src to dist: tsc for our TypeScript, plus a copy of the generated JavaScript that tsc does not carry over.
+// Compiles src to dist: tsc for our TypeScript, plus a copy of the generated JavaScript that tsc does not carry over. Each command
+// is bundled, without the packages that it uses: loading some hundred modules one by one takes 80 ms more.
 // Compiles beside dist first, then moves over what has changed and removes what is gone: a failed build leaves dist as it
 // was, and programs that run from dist meanwhile are not disturbed by a build that changes nothing.
 import { execFileSync } from 'node:child_process'
@@ -13,10 +14,16 @@ import {
   renameSync,
   rmSync,
 } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
+import { buildSync } from 'esbuild'
 
 const root = join(import.meta.dirname, '..')
 const dist = join(root, 'dist')
+
+/** Names of the commands: `src/cli/NAME.ts` becomes `dist/cli/NAME.js`. */
+const commands = Object.values(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).bin).map((path) =>
+  basename(path, '.js'),
+)
 
 /** Paths of all files under a folder, relative to it. */
 function filesIn(folder) {
@@ -36,6 +43,24 @@ function compileInto(folder) {
   }
 }
 
+function bundleCommands(folder) {
+  const cli = join(folder, 'cli')
+  rmSync(cli, { recursive: true })
+  buildSync({
+    ...{ entryPoints: commands.map((name) => join(root, `src/cli/${name}.ts`)), outdir: cli },
+    ...{
+      bundle: true,
+      splitting: true,
+      packages: 'external',
+      platform: 'node',
+      format: 'esm',
+      target: 'node20.19',
+      sourcemap: true,
+    },
+    logLevel: 'error',
+  })
+}
+
 function moveChanged(from, to) {
   const files = new Set(filesIn(from))
   for (const file of files) {
@@ -51,11 +76,12 @@ function moveChanged(from, to) {
 const folder = mkdtempSync(join(root, 'dist-'))
 try {
   compileInto(folder)
+  bundleCommands(folder)
   moveChanged(folder, dist)
-  for (const name of ['send', 'recv', 'keygen', 'demo']) chmodSync(join(dist, `cli/${name}.js`), 0o755)
+  for (const name of commands) chmodSync(join(dist, `cli/${name}.js`), 0o755)
 } catch (error) {
-  // The compiler has told its errors; anything else is a fault of this script.
-  if (error.status === undefined) throw error
+  // The compilers have told their errors; anything else is a fault of this script.
+  if (error.status === undefined && error.errors === undefined) throw error
   process.exitCode = 1
 } finally {
   rmSync(folder, { recursive: true, force: true })

@@ -131,7 +131,8 @@ export class MachinePump {
   #schedule(): void {
     if (this.#isStopped) return
     const dueUs = this.#sendCount >= MAX_SENDS ? undefined : this.#machine.pollTimeout()
-    if (dueUs === undefined || dueUs === Infinity || dueUs === this.#timerUs) return
+    // A timer that fires too early does no harm; setting it anew with each packet costs more.
+    if (dueUs === undefined || dueUs >= this.#timerUs) return
     clearTimeout(this.#timer)
     this.#timerUs = dueUs
     const waitMs = Math.max(1, Math.ceil((dueUs - monotonicUs()) / 1000))
