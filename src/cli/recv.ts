@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { keepFreedMemory } from '../io/index.ts'
 import { receive } from '../receiver/index.ts'
 import { checkedByLibrary } from './failure.ts'
 import { runProgram, type Ending, type ProgramContext } from './program.ts'
@@ -15,6 +16,7 @@ await runProgram({
 
 async function run({ options, output: choice }: ReceiveCommand, context: ProgramContext): Promise<Ending> {
   const { output, interruption } = context
+  void keepFreedMemory()
   const handle = checkedByLibrary(() =>
     receive({
       ...options,

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { keepFreedMemory } from '../io/index.ts'
 import { formatBitrate } from '../ratelimit/index.ts'
 import { ReceiversFailedError, send, type SendHandle, type SendProgress } from '../sender/index.ts'
 import { checkedByLibrary } from './failure.ts'
@@ -20,6 +21,7 @@ await runProgram({
 
 async function run(command: SendCommand, { output, interruption }: ProgramContext): Promise<Ending> {
   const { options } = command
+  void keepFreedMemory()
   const { minReceivers = 1 } = options
   const isKeyHeard = canHearKeys(command)
   const meter = new RateMeter()

@@ -1,3 +1,4 @@
+export { keepFreedMemory } from './allocator.ts'
 export * from './libc.ts'
 export { openSource } from './open-source.ts'
 export { isIncompleteTarget } from './incomplete-stamp.ts'

@@ -25,6 +25,8 @@ export interface Libc {
   getsockopt(fd: number, level: number, option: number, into: Uint8Array): number
   /** `close(2)`. */
   close(fd: number): number
+  /** `mallopt(3)`: sets a parameter of the allocator for the whole process. Returns 1, or 0 when it was refused. */
+  mallopt(parameter: number, value: number): number
 }
 
 let loading: Promise<Libc | undefined> | undefined
@@ -67,6 +69,7 @@ async function bindFunctions(): Promise<Libc> {
     'int getsockopt(int fd, int level, int option, uint8_t *value, uint32_t *length)',
   ) as (...args: [Int, Int, Int, Uint8Array, Uint32Array]) => Int
   const close = library.func('int close(int fd)') as (fd: Int) => Int
+  const mallopt = library.func('int mallopt(int parameter, int value)') as (...args: [Int, Int]) => Int
 
   const orErrno = (result: Int64): number => (result < 0 ? -koffi.errno() : Number(result))
   return {
@@ -85,5 +88,6 @@ async function bindFunctions(): Promise<Libc> {
       return result < 0 ? result : length[0]!
     },
     close: (fd) => orErrno(close(fd)),
+    mallopt,
   }
 }

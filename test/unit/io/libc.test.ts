@@ -2,6 +2,7 @@ import { openSync, closeSync, ftruncateSync, mkdtempSync, rmSync, writeSync, fst
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { keepFreedMemory } from '../../../src/io/allocator.ts'
 import { loadLibc, NO_FFI_VARIABLE } from '../../../src/io/libc.ts'
 
 const libc = await loadLibc()
@@ -25,6 +26,7 @@ describe.runIf(libc)('the C library', () => {
   const SOL_SOCKET = 1
   const SO_TYPE = 3
   const SO_RCVBUF = 8
+  const M_MMAP_THRESHOLD = -3
   const { EBADF, ENXIO } = constants.errno
   let folder: string
   let fd: number
@@ -51,6 +53,11 @@ describe.runIf(libc)('the C library', () => {
     expect(await libc!.fallocate(2 ** 30, 0, 0, 1)).toBe(-EBADF)
     expect(libc!.setsockopt(2 ** 30, SOL_SOCKET, SO_RCVBUF, new Uint8Array(4))).toBe(-EBADF)
     expect(libc!.close(2 ** 30)).toBe(-EBADF)
+  })
+
+  it('sets parameters of the allocator', async () => {
+    await keepFreedMemory()
+    expect(libc!.mallopt(M_MMAP_THRESHOLD, 33_554_432)).toBe(1)
   })
 
   it('allocates space', async () => {
