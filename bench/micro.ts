@@ -1,11 +1,13 @@
 // Micro benchmarks: each kernel beside its slow reference, in the same run.  npm run bench
 import benny from 'benny'
+import { createHmac, createSecretKey } from 'node:crypto'
 import { FecEncoder } from '../src/fec/index.ts'
 import { Lzo1x } from '../src/lzo/index.ts'
 import { encodeDataFieldsInto, encodePrefixInto, PacketType } from '../src/protocol/index.ts'
 import { seededRandom } from '../src/random.ts'
 import { PAGE_BYTES, ZeroScan } from '../src/sparse/index.ts'
 import { TokenBucket } from '../src/ratelimit/index.ts'
+import { SenderKeys } from '../src/trust/index.ts'
 import { decompressReference } from '../test/reference/lzo1x.ts'
 import { parityReference } from '../test/reference/reed-solomon.ts'
 
@@ -96,6 +98,25 @@ await benny.suite(
   benny.add('take', () => {
     nowUs += 12
     bucket.take(nowUs, 1500)
+  }),
+  benny.cycle(),
+  benny.complete(),
+)
+
+const key = createSecretKey(Buffer.alloc(32, 1))
+const { guard } = new SenderKeys(key).open(session, 'image').trust!
+const packet = slice.slice(0, 1472)
+encodePrefixInto(packet, 0, PacketType.data, session, 7)
+let packetCount = 0
+await benny.suite(
+  'tag of a data packet of 1472 bytes',
+  benny.add('ours', () => {
+    // A new slice every 182 packets, as it is sent.
+    encodeDataFieldsInto(packet, 0, Math.floor(packetCount / 182), SLICE_BYTES, packetCount++ % 182)
+    guard!.tagInto(packet, 0, packet.length)
+  }),
+  benny.add('HMAC-SHA-256', () => {
+    createHmac('sha256', key).update(packet).digest()
   }),
   benny.cycle(),
   benny.complete(),
