@@ -54,7 +54,7 @@ export async function runScenario(
     const receivers = targets.map((path): Command => receive(path))
     if (disk !== undefined) {
       targets[0] = disk.file
-      receivers[0] = disk.limited(receive(disk.path))
+      receivers[0] = receive(disk.path)
     }
     const cap = capBitsPerSec === undefined ? [] : ['--max-bitrate', String(capBitsPerSec)]
     const options = ['--min-receivers', String(receivers.length), '--no-keyboard', ...cap]

@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { missingPackages, runCommand } from '../../test/lab/command.ts'
-import type { Command } from '../../test/lab/measured-transfer.ts'
 
 const CGROUPS = '/sys/fs/cgroup'
+const PROCESSES = 'cgroup.procs'
 const GROUP = `skilfish-bench-${process.pid}`
 
 /** A control group's folder and the file that limits writes to a device, by the version of control groups that the system has. */
@@ -12,7 +12,10 @@ const CONTROLLERS = [
   { folder: join(CGROUPS, GROUP), file: 'io.max', prefix: 'wbps=' },
 ] as const
 
-/** A block device that takes no more than so many bytes a second: a loop device, limited by a control group. Needs root. */
+/**
+ * A block device that takes no more than so many bytes a second: a loop device, limited by a control group that this process joins, so
+ * that what it starts from then on is in it too. Nobody else's writes are limited, to whatever device. Needs root.
+ */
 export class SlowDisk {
   readonly path: string
   /** Where its bytes lie. */
@@ -40,15 +43,11 @@ export class SlowDisk {
     mkdirSync(this.#folder, { recursive: true })
     const device = readFileSync(`/sys/block/${basename(this.path)}/dev`, 'utf8').trim()
     writeFileSync(join(this.#folder, controller.file), `${device} ${controller.prefix}${bytesPerSec}`)
-  }
-
-  /** The command, run where the limit holds. */
-  limited({ command, args }: Command): Command {
-    const script = `echo $$ > ${join(this.#folder, 'cgroup.procs')} && exec "$0" "$@"`
-    return { command: 'sh', args: ['-c', script, command, ...args] }
+    writeFileSync(join(this.#folder, PROCESSES), String(process.pid))
   }
 
   close(): void {
+    writeFileSync(join(this.#folder, '..', PROCESSES), String(process.pid))
     runCommand('losetup', ['--detach', this.path])
     rmSync(this.file)
     rmdirSync(this.#folder)

@@ -19,8 +19,12 @@ const TOLERATED_LOSS_RATIO = 0.02
 /** What is known to be the medium's own loss is tolerated with this factor. Ours. */
 const MEDIUM_MARGIN = 1.25
 
-/** So many falls in a row that did not halve the loss show that it is the medium's own. Ours: one may meet another flow that grows. */
+/**
+ * So many falls in a row that did not halve the loss show that it is the medium's own; more while there is a queue. Ours: one may
+ * meet another flow that grows, and what it has filled takes a while to drain.
+ */
 const VAIN_FALL_COUNT = 2
+const VAIN_QUEUED_FALL_COUNT = 5
 const VAIN_RATIO = 0.5
 
 /** Loss above this is never taken for the medium's own. Ours. */
@@ -67,6 +71,16 @@ const USED_MARGIN = 1.25
 /** Intervals that count as of late. Ours: a sender that was held up for a second goes on where it was. */
 const LATE_INTERVALS = 10
 
+/** What got through is no less than this share of what was not lost: clocks and bunches of reports may tell less. Ours. */
+const LEAST_THROUGH_RATIO = 0.5
+
+/** What was sent in an interval. */
+interface Sent {
+  readonly fromUs: number
+  readonly toUs: number
+  readonly bitsPerSec: number
+}
+
 /** Falls for loss in a row, and where they began. */
 interface Falls {
   readonly bitsPerSec: number
@@ -100,8 +114,8 @@ export class AdaptiveRate {
   #isStarting = true
   #intervalBeganUs: number
   #intervalUs = 0
-  /** What was sent in the last whole intervals. */
-  readonly #sentBitsPerSec: number[] = []
+  /** The last whole intervals. */
+  readonly #sent: Sent[] = []
   /** Samples that began before this tell of the time before the last fall. */
   #ignoreBeforeUs: number
   #heardCount = 0
@@ -134,7 +148,7 @@ export class AdaptiveRate {
   /** The transfer begins: what was sent before says nothing. */
   start(nowUs: number): void {
     this.#intervalBeganUs = nowUs
-    this.#sentBitsPerSec.length = 0
+    this.#sent.length = 0
   }
 
   /** Changes the cap; the rate falls at once when it is higher, and otherwise grows as before. */
@@ -160,16 +174,14 @@ export class AdaptiveRate {
     const isLossy = lostPackets > this.#toleratedLoss(packets, isQueued) || this.#isInVain(packets, lossRatio)
     if (queuePercent <= BACKOFF_QUEUE_PERCENT && !isLossy) return
     // What went out until now is still under way.
-    this.#ignoreBeforeUs = nowUs + grttUs
+    this.#ignoreBeforeUs = nowUs + Math.max(grttUs, sample.roundTripUs)
     this.#isHeld = true
-    if (isLossy && this.#isMediumLoss(lossRatio)) return
+    if (isLossy && this.#isMediumLoss(lossRatio, isQueued)) return
     this.#isStarting = false
-    const sent = Math.max(0, ...this.#sentBitsPerSec)
-    const tried = sent === 0 ? this.#bitsPerSec : Math.min(this.#bitsPerSec, sent * USED_MARGIN)
-    // Losses are counted by the slice, and reports may come in bunches: what got through is the more of both measures.
-    const received = (receivedPackets * this.#packetBits * 1e6) / (nowUs - sample.beganUs)
-    const throughBitsPerSec = Math.min(tried, Math.max(received, tried * (1 - lossRatio)))
-    this.#set(throughBitsPerSec * Math.max(DEEPEST_FALL_RATIO, FALL_RATIO - queueDelayUs / DRAIN_US))
+    const mostSent = Math.max(0, ...this.#sent.map(({ bitsPerSec }) => bitsPerSec))
+    const tried = mostSent === 0 ? this.#bitsPerSec : Math.min(this.#bitsPerSec, mostSent * USED_MARGIN)
+    const fallRatio = Math.max(DEEPEST_FALL_RATIO, FALL_RATIO - queueDelayUs / DRAIN_US)
+    this.#set(tried * this.#throughRatio(nowUs, sample) * fallRatio)
   }
 
   /**
@@ -186,12 +198,32 @@ export class AdaptiveRate {
       this.#falls = undefined
     }
     if (this.#worstLossRatio !== undefined) this.#learnMedium(this.#worstLossRatio)
-    this.#sentBitsPerSec.push(sent)
-    if (this.#sentBitsPerSec.length > LATE_INTERVALS) this.#sentBitsPerSec.shift()
+    this.#sent.push({ fromUs: this.#intervalBeganUs, toUs: nowUs, bitsPerSec: sent })
+    if (this.#sent.length > LATE_INTERVALS) this.#sent.shift()
     this.#intervalBeganUs = nowUs
     this.#heardCount = this.#roundTripUs = 0
     this.#worstLossRatio = undefined
     this.#isHeld = false
+  }
+
+  /**
+   * The share of what was sent that came in, but for what the medium loses anyway. Losses tell it late, by the slice, and do not tell
+   * what a queue has taken in.
+   */
+  #throughRatio(nowUs: number, sample: PathSample): number {
+    const { beganUs, receivedPackets, lostPackets, roundTripUs } = sample
+    const mostKeptRatio = 1 - this.#mediumLossRatio
+    const keptRatio = Math.min(1, receivedPackets / (receivedPackets + lostPackets) / mostKeptRatio)
+    let [sentBits, coveredUs] = [0, 0]
+    for (const { fromUs, toUs, bitsPerSec } of this.#sent) {
+      const overlapUs = Math.max(0, Math.min(toUs, nowUs - roundTripUs) - Math.max(fromUs, beganUs - roundTripUs))
+      sentBits += (bitsPerSec * overlapUs) / 1e6
+      coveredUs += overlapUs
+    }
+    const elapsedUs = nowUs - beganUs
+    if (coveredUs * 2 < elapsedUs) return keptRatio
+    const receivedBits = (receivedPackets * this.#packetBits * coveredUs) / elapsedUs
+    return Math.min(1, Math.max(keptRatio * LEAST_THROUGH_RATIO, receivedBits / Math.max(1, sentBits) / mostKeptRatio))
   }
 
   #grow(): void {
@@ -213,7 +245,7 @@ export class AdaptiveRate {
   }
 
   /** Takes a loss that is too high. True when it proves to be the medium's own: the falls before were in vain and are undone. */
-  #isMediumLoss(lossRatio: number): boolean {
+  #isMediumLoss(lossRatio: number, isQueued: boolean): boolean {
     const excessRatio = lossRatio - this.#mediumLossRatio
     const before = this.#falls
     if (before === undefined || excessRatio < before.excessRatio * VAIN_RATIO) {
@@ -222,7 +254,8 @@ export class AdaptiveRate {
       return false
     }
     const worstLossRatio = Math.max(before.worstLossRatio, lossRatio)
-    if (before.count < VAIN_FALL_COUNT || worstLossRatio > MAX_MEDIUM_LOSS_RATIO) {
+    const fallCount = isQueued ? VAIN_QUEUED_FALL_COUNT : VAIN_FALL_COUNT
+    if (before.count < fallCount || worstLossRatio > MAX_MEDIUM_LOSS_RATIO) {
       this.#falls = { ...before, worstLossRatio, count: before.count + 1 }
       return false
     }
