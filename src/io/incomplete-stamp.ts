@@ -1,5 +1,7 @@
 import { open, stat } from 'node:fs/promises'
+import { isRbdName } from '../rbd/index.ts'
 import type { ImageFacts } from '../sparse/index.ts'
+import { isIncompleteImage } from './rbd-sink.ts'
 import { sourceError } from './storage-error.ts'
 
 /** Length of the stamp, bytes: one page, which every device writes at once. */
@@ -22,13 +24,15 @@ export function incompleteStamp(image: ImageFacts): Uint8Array {
 }
 
 /**
- * Tells whether a file or block device holds the beginning of a transfer that has not ended, or not well. False for what
- * is neither, as a pipe keeps nothing.
+ * Tells whether a file, block device or RBD image (`rbd:…`) holds the beginning of a transfer that has not ended, or not well. False
+ * for what is none of them, as a pipe keeps nothing.
  *
  * On a block device, an image shorter than the first line of the stamp (26 bytes) leaves too little to be told by.
- * @throws SkilfishError SOURCE_NOT_FOUND, SOURCE_DENIED or SOURCE_FAILED when `path` cannot be read.
+ * @throws SkilfishError SOURCE_NOT_FOUND, SOURCE_DENIED or SOURCE_FAILED when `path` cannot be read; OPTION_INVALID, RBD_MISSING and
+ * RBD_UNREACHABLE for RBD images.
  */
 export async function isIncompleteTarget(path: string): Promise<boolean> {
+  if (isRbdName(path)) return isIncompleteImage(path)
   try {
     const kind = await stat(path)
     if (!kind.isFile() && !kind.isBlockDevice()) return false

@@ -6,7 +6,8 @@ import { RbdTool, type RbdPatience } from './rbd-tool.ts'
 import { targetError } from './storage-error.ts'
 
 /** The key in an image's metadata that tells what a sink has done: `incomplete` or `complete`, and the id of what was received. */
-const RBD_STATE_KEY = 'skilfish.image'
+const STATE_KEY = 'skilfish.image'
+const INCOMPLETE = 'incomplete'
 
 /** Zeros told to `rbd` at once, bytes: it works at all objects of a record at the same time, 256 of the usual size. */
 const ZEROS_BYTES = 1024 ** 3
@@ -67,7 +68,7 @@ export class RbdSink implements ImageSink {
       if (sizeBytes !== undefined) this.#checkSize(sizeBytes)
       this.#currentBytes = this.#existingBytes
     }
-    await this.#mark(image, 'incomplete')
+    await this.#mark(image, INCOMPLETE)
     this.#image = image
     this.#program = this.#tool.start('import-diff', ['--path', '-'])
     await this.#send([{ kind: 'diff', version: 1 }])
@@ -164,7 +165,17 @@ export class RbdSink implements ImageSink {
     this.#tool.check('write', 'import-diff', await this.#tool.patiently(program.ended), program.said)
   }
 
-  async #mark({ imageId }: ImageFacts, state: 'incomplete' | 'complete'): Promise<void> {
-    await this.#tool.command('mark', 'image-meta set', [RBD_STATE_KEY, `${state} ${imageId}`])
+  async #mark({ imageId }: ImageFacts, state: typeof INCOMPLETE | 'complete'): Promise<void> {
+    await this.#tool.command('mark', 'image-meta set', [STATE_KEY, `${state} ${imageId}`])
   }
+}
+
+/**
+ * Tells whether an RBD image holds the beginning of a transfer that has not ended, or not well.
+ * @param text `rbd:[POOL/[NAMESPACE/]]IMAGE`
+ * @throws SkilfishError OPTION_INVALID, SOURCE_NOT_FOUND, SOURCE_DENIED, SOURCE_FAILED, RBD_MISSING, RBD_UNREACHABLE
+ */
+export async function isIncompleteImage(text: string): Promise<boolean> {
+  const state = await new RbdTool(text, parseRbdName(text), 'SOURCE').metadata(STATE_KEY)
+  return state?.startsWith(INCOMPLETE) === true
 }

@@ -85,6 +85,13 @@ export class RbdTool {
     throw this.#strange('snap ls', stdout)
   }
 
+  /** What the image's metadata has under a key, or undefined when it has none. */
+  async metadata(key: string): Promise<string | undefined> {
+    const stdout = await this.command('look at', 'image-meta ls', ['--format', 'json'])
+    const value = fields(stdout)[key]
+    return typeof value === 'string' ? value : undefined
+  }
+
   /** The addresses of those who have the image open for writing. */
   async watchers(): Promise<readonly string[]> {
     const stdout = await this.command('look at', 'status', ['--format', 'json'])

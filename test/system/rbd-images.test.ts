@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { RbdSink } from '../../src/io/rbd-sink.ts'
 import { RbdSource } from '../../src/io/rbd-source.ts'
-import { openSink, openSource } from '../../src/io/index.ts'
+import { isIncompleteTarget, openSink, openSource } from '../../src/io/index.ts'
 import { encodeRbdRecord, type WritableRbdRecord } from '../../src/rbd/index.ts'
 import { isRandomAccess, type Extent, type ImageFacts, type Range, type StreamSource } from '../../src/sparse/index.ts'
 import { CephCluster } from '../lab/ceph-cluster.ts'
@@ -15,8 +15,8 @@ import { expectFailure } from '../unit/io/expect-failure.ts'
 const MIB = 1024 * 1024
 const SIZE_BYTES = 24 * MIB + 5000
 
-/** For tests of a cluster that does not answer. */
-const IMPATIENT = { commandMs: 2000, silenceMs: 300 }
+/** For tests of a cluster that will not answer: patient with commands until it is told not to be. */
+const patienceUntilHung = (): { commandMs: number; silenceMs: number } => ({ commandMs: 60_000, silenceMs: 300 })
 
 const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
@@ -168,12 +168,14 @@ describe('an RBD image as a source', () => {
 
   it('waits for a cluster that hangs as long as it answers in time, and gives up when it does not', async () => {
     const patient = await RbdSource.open('rbd:disk@one', { commandMs: 60_000, silenceMs: 200 })
-    const impatient = await RbdSource.open('rbd:disk@one', IMPATIENT)
+    const patience = patienceUntilHung()
+    const impatient = await RbdSource.open('rbd:disk@one', patience)
     ceph.pause()
+    patience.commandMs = 2000
     try {
       const late = collect(patient.extents())
       await expectFailure(collect(impatient.extents()), 'RBD_UNREACHABLE', 'rbd info did not end within 2 s')
-      await expectFailure(RbdSource.open('rbd:disk', IMPATIENT), 'RBD_UNREACHABLE', 'cannot look at rbd:disk')
+      await expectFailure(RbdSource.open('rbd:disk', patience), 'RBD_UNREACHABLE', 'cannot look at rbd:disk')
       ceph.resume()
       expect(digest((await late).image)).toBe(digest(exported('rbd/disk@one')))
     } finally {
@@ -247,6 +249,7 @@ describe('an RBD image as a sink', () => {
     const small = await openSink('rbd:small')
     await expectFailure(small.open(facts('x', SIZE_BYTES)), 'TARGET_SIZE_DIFFERS', '1048576 bytes', `${SIZE_BYTES}`)
     expect(ceph.rbd('image-meta', 'ls', 'rbd/small')).not.toContain('skilfish')
+    expect(await isIncompleteTarget('rbd:small')).toBe(false)
     const piped = await openSink('rbd:small')
     await piped.open(facts('x', undefined))
     await expectFailure(piped.write(MIB, Buffer.alloc(1)), 'TARGET_SIZE_DIFFERS', '1048576 bytes')
@@ -273,6 +276,7 @@ describe('an RBD image as a sink', () => {
       if (end === 'abort') await sink.abort()
       else await sink.finish(SIZE_BYTES)
       expect(stateOf('rbd/retried')).toBe(end === 'abort' ? 'incomplete abort' : 'complete finish')
+      expect(await isIncompleteTarget('rbd:rbd/retried')).toBe(end === 'abort')
     }
     expect(digest(exported('rbd/retried'))).toBe(digest(expected))
   })
@@ -291,9 +295,11 @@ describe('an RBD image as a sink', () => {
   })
 
   it('in a cluster that hangs is given up', async () => {
-    const sink = await RbdSink.prepare('rbd:hanging', false, IMPATIENT)
+    const patience = patienceUntilHung()
+    const sink = await RbdSink.prepare('rbd:hanging', false, patience)
     await sink.open(facts('x', SIZE_BYTES))
     ceph.pause()
+    patience.commandMs = 2000
     try {
       const write = async (): Promise<void> => {
         for (let at = 0; ; at = (at + MIB) % (20 * MIB)) await sink.write(at, Buffer.alloc(MIB, 1))
