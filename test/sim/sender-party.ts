@@ -37,6 +37,7 @@ export class SenderParty implements Party {
   readonly #canReread: boolean
   readonly #packetBytes: number
   readonly #onSent: (nowUs: number, bytes: Uint8Array, segmentBytes: number) => void
+  readonly #onHeard: (nowUs: number, bytes: Uint8Array) => void
   #nextSlice = 0
   #heldCount = 0
   #isKilled = false
@@ -70,6 +71,7 @@ export class SenderParty implements Party {
       readonly network: Network
       readonly queue: SimQueue
       readonly onSent: (nowUs: number, bytes: Uint8Array, segmentBytes: number) => void
+      readonly onHeard: (nowUs: number, bytes: Uint8Array) => void
     },
   ) {
     const random = seededRandom(seed)
@@ -102,6 +104,7 @@ export class SenderParty implements Party {
     this.#network = world.network
     this.#queue = world.queue
     this.#onSent = world.onSent
+    this.#onHeard = world.onHeard
     this.#windowSlices = options.windowSlices
     this.#canReread = options.canReread
     this.#packetBytes = options.geometry.packetBytes
@@ -136,6 +139,7 @@ export class SenderParty implements Party {
 
   handleDatagram(nowUs: number, bytes: Uint8Array, from: number): void {
     this.receivedPackets++
+    this.#onHeard(nowUs, bytes)
     this.machine.handleDatagram(nowUs, { address: `10.0.${from >> 8}.${from & 255}`, port: 9753 }, bytes)
     this.#run(nowUs)
   }

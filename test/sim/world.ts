@@ -38,6 +38,8 @@ export interface WorldSpec {
   readonly isRecorded?: boolean
   /** Sees each packet or run that the sender sends. */
   readonly onSent?: (nowUs: number, bytes: Uint8Array, segmentBytes: number) => void
+  /** Sees each packet that reaches the sender. */
+  readonly onHeard?: (nowUs: number, bytes: Uint8Array) => void
 }
 
 /** Events of the world at one moment beyond which it turns in circles. */
@@ -96,7 +98,8 @@ export class World {
       this.#note(nowUs, bytes)
       this.#spec.onSent?.(nowUs, bytes, segmentBytes)
     }
-    const parts = { image, geometry, network, queue: this.#queue, onSent }
+    const onHeard = this.#spec.onHeard ?? ((): undefined => undefined)
+    const parts = { image, geometry, network, queue: this.#queue, onSent, onHeard }
     this.sender = new SenderParty(this.nowUs, this.#drawSeed(), this.#spec.sender ?? {}, parts)
     return this.sender
   }

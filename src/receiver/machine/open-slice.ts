@@ -35,10 +35,13 @@ export class OpenSlice {
   /** By symbol: place + 1; 0: not held. */
   readonly #placeOf = new Uint8Array(MAX_SYMBOL_COUNT)
 
-  /** @param placeCount most source symbols of a slice */
-  constructor(placeCount: number, symbolBytes: number) {
+  /**
+   * @param placeCount most source symbols of a slice
+   * @param buffer room for as many symbols, this object's from now on
+   */
+  constructor(placeCount: number, symbolBytes: number, buffer: Uint8Array = new Uint8Array(placeCount * symbolBytes)) {
     this.#symbolBytes = symbolBytes
-    this.#buffer = new Uint8Array(placeCount * symbolBytes)
+    this.#buffer = buffer
     this.#symbolIn = new Uint8Array(placeCount)
   }
 

@@ -35,6 +35,8 @@ export interface ReceiverMachineOptions {
   readonly receiveTimeoutUs: number
   /** Slices held at once, arriving and in the driver's hands, 1 to 65,536: memory is this times the largest frame of a slice. */
   readonly bufferSlices: number
+  /** Makes the memory of one of those buffers, any bytes, the machine's from then on. Default: new memory. */
+  readonly makeBuffer?: (byteCount: number) => Uint8Array
   /** Hand slices out in ascending order (one that was rejected comes again out of turn). */
   readonly isSequential: boolean
 }

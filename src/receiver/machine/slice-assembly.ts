@@ -1,6 +1,6 @@
 import { maxSealedFrameBytes, sourceSymbolCount, type Geometry } from '../../protocol/index.ts'
 import { OpenSlice } from './open-slice.ts'
-import type { SymbolDecoder } from './receiver-options.ts'
+import type { ReceiverMachineOptions, SymbolDecoder } from './receiver-options.ts'
 import { SettledMap } from './settled-map.ts'
 
 /** A frame that is whole. */
@@ -29,6 +29,7 @@ export class SliceAssembly {
   readonly #bufferSlices: number
   readonly #isSequential: boolean
   readonly #decoder: SymbolDecoder
+  readonly #makeBuffer: ReceiverMachineOptions['makeBuffer']
   readonly #placeCount: number
   readonly #free: OpenSlice[] = []
   #madeCount = 0
@@ -52,12 +53,13 @@ export class SliceAssembly {
 
   constructor(
     geometry: Geometry,
-    options: { readonly bufferSlices: number; readonly isSequential: boolean; readonly decoder: SymbolDecoder },
+    options: Pick<ReceiverMachineOptions, 'bufferSlices' | 'isSequential' | 'decoder' | 'makeBuffer'>,
   ) {
     this.#geometry = geometry
     this.#bufferSlices = options.bufferSlices
     this.#isSequential = options.isSequential
     this.#decoder = options.decoder
+    this.#makeBuffer = options.makeBuffer
     this.#placeCount = sourceSymbolCount(maxSealedFrameBytes(geometry.sliceBytes), geometry.symbolBytes)
   }
 
@@ -256,7 +258,8 @@ export class SliceAssembly {
     const open = this.#free.pop()
     if (open !== undefined || this.#madeCount === this.#bufferSlices) return open
     this.#madeCount++
-    return new OpenSlice(this.#placeCount, this.#geometry.symbolBytes)
+    const { symbolBytes } = this.#geometry
+    return new OpenSlice(this.#placeCount, symbolBytes, this.#makeBuffer?.(this.#placeCount * symbolBytes))
   }
 
   /**
