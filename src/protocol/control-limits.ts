@@ -1,6 +1,7 @@
 import { isZeroId, type Id64 } from './ids.ts'
 import type { ControlMessage, Deficit, Feedback, SliceRange } from './messages.ts'
 import {
+  JOIN_DRAW_COUNT,
   LIMITS,
   MAX_GRTT_US,
   MAX_RECEIVER_COUNT,
@@ -112,7 +113,8 @@ const feedback = (timing: Feedback): string | undefined =>
   whole('grttUs', timing.grttUs, MIN_GRTT_US, MAX_GRTT_US) ??
   whole('groupCount', timing.groupCount, 0, MAX_RECEIVER_COUNT) ??
   whole('reportIntervalMs', timing.reportIntervalMs, MIN_REPORT_INTERVAL_MS, MAX_WORD) ??
-  whole('receiverTimeoutMs', timing.receiverTimeoutMs, 1, MAX_WORD)
+  whole('receiverTimeoutMs', timing.receiverTimeoutMs, 1, MAX_WORD) ??
+  whole('joinLimit', timing.joinLimit, 1, JOIN_DRAW_COUNT)
 
 const deficit = (entry: Deficit): string | undefined =>
   whole('slice', entry.slice, 0, MAX_SLICE_COUNT - 1) ??

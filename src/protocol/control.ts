@@ -195,6 +195,7 @@ function announceFrom(from: wire.Announce.$Shape): Announce | undefined {
       groupCount: from.feedback.groupCount ?? 0,
       reportIntervalMs: from.feedback.reportIntervalMs ?? 0,
       receiverTimeoutMs: from.feedback.receiverTimeoutMs ?? 0,
+      joinLimit: from.feedback.joinLimit ?? 0,
     },
     sentAtUs: from.sentAtUs ?? 0,
     rateBitsPerSec: toNumber(from.rateBitsPerSec),

@@ -72,6 +72,7 @@ function describeMessage(message: ControlMessage): string[] {
         `group=${message.feedback.groupCount}`,
         `reportMs=${message.feedback.reportIntervalMs}`,
         `timeoutMs=${message.feedback.receiverTimeoutMs}`,
+        `joinLimit=${message.feedback.joinLimit}`,
         `sentAtUs=${message.sentAtUs}`,
         `bitsPerSec=${message.rateBitsPerSec}`,
       ]

@@ -12,6 +12,8 @@ export interface Feedback {
   readonly groupCount: number
   readonly reportIntervalMs: number
   readonly receiverTimeoutMs: number
+  /** A receiver joins once this is above the number that it drew. */
+  readonly joinLimit: number
 }
 
 export interface Announce {

@@ -91,6 +91,21 @@ export const REPORTS_PER_SEC = 200
 /** Shortest time between two reports of one receiver, milliseconds. Ours: 10 samples a second steer the rate. */
 export const MIN_REPORT_INTERVAL_MS = 100
 
+/** Joins that the whole group sends a second, and Dones, at most: two for each Report that it may send. Ours. */
+export const JOINS_PER_SEC = 400
+
+/**
+ * Longest wait before a Join, microseconds: drawn like the backoff of the largest group, so that few are early and the sender can
+ * stop the rest. Ours: a group's worth of joins grows threefold in 4 ms, which leaves time for a round trip of a local network.
+ */
+export const JOIN_WINDOW_US = 40_000
+
+/** Least time over which receivers spread a Done that all send at the same moment, or a Join once they may, microseconds. Ours. */
+export const MIN_SPREAD_US = 5_000
+
+/** Numbers of which a receiver draws one: it joins once the limit that Announce tells is above it. Ours: fine enough for 16,384 receivers. */
+export const JOIN_DRAW_COUNT = 65_536
+
 /** Time a receiver waits for an answer to Join or Done before it repeats it, microseconds; doubles up to eight times that. */
 export const RETRY_INTERVAL_US = 100_000
 

@@ -1,4 +1,12 @@
-import { BACKOFF_FACTOR, MIN_REPORT_INTERVAL_MS, REPORTS_PER_SEC, SMALL_GROUP_COUNT } from './params.ts'
+import {
+  BACKOFF_FACTOR,
+  JOINS_PER_SEC,
+  MIN_REPORT_INTERVAL_MS,
+  MIN_SPREAD_US,
+  REPORTS_PER_SEC,
+  RETRY_INTERVAL_US,
+  SMALL_GROUP_COUNT,
+} from './params.ts'
 
 /**
  * The longest backoff before a NACK, microseconds: K × GRTT in groups where NACKs must suppress each other (RFC 5401), less
@@ -19,3 +27,11 @@ export const holdoffUs = (groupCount: number, grttUs: number): number => aggrega
 /** Time between two reports of one receiver, milliseconds: the whole group together keeps to {@link REPORTS_PER_SEC}. */
 export const reportIntervalMs = (groupCount: number): number =>
   Math.max(MIN_REPORT_INTERVAL_MS, Math.ceil((groupCount * 1000) / REPORTS_PER_SEC))
+
+/** Time over which receivers spread what all send at the same moment, microseconds: the group together keeps to {@link JOINS_PER_SEC}. */
+export const spreadUs = (groupCount: number): number =>
+  Math.max(MIN_SPREAD_US, Math.ceil((groupCount * 1e6) / JOINS_PER_SEC))
+
+/** First wait for an answer to Join or Done, microseconds: by the eightfold, a large group's repetitions are spread like the first. */
+export const retryIntervalUs = (groupCount: number): number =>
+  Math.max(RETRY_INTERVAL_US, Math.ceil(spreadUs(groupCount) / 8))

@@ -65,6 +65,7 @@ const message: fc.Arbitrary<ControlMessage> = fc.oneof(
       groupCount: upTo(MAX_RECEIVER_COUNT),
       reportIntervalMs: fc.integer({ min: 100, max: 0xffff_ffff }),
       receiverTimeoutMs: from1To(0xffff_ffff),
+      joinLimit: from1To(65_536),
     }),
     sentAtUs: word,
     rateBitsPerSec: size,

@@ -1,13 +1,22 @@
-import { SMALL_GROUP_COUNT, type ControlMessage, type Feedback, type Id64 } from '../../protocol/index.ts'
+import {
+  JOIN_DRAW_COUNT,
+  JOIN_WINDOW_US,
+  MAX_RECEIVER_COUNT,
+  MIN_SPREAD_US,
+  retryIntervalUs,
+  SMALL_GROUP_COUNT,
+  spreadUs,
+  type ControlMessage,
+  type Feedback,
+  type Id64,
+} from '../../protocol/index.ts'
 import type { Random } from '../../random.ts'
+import { drawBackoffUs } from './backoff.ts'
 import type { ReceiverSession } from './receiver-session.ts'
 import { Reporter } from './reporter.ts'
 import { Retry } from './retry.ts'
 
-/** Receivers of a small group come and go within this time of each other, microseconds. Ours. */
-const SMALL_GROUP_SPREAD_US = 10_000
-
-/** Tries to tell the sender that we are done, about 6 s, before its answer is done without. Ours. */
+/** Tries to tell the sender that we are done, about 6 s in small groups, before its answer is done without. Ours. */
 const MAX_DONE_TRIES = 10
 
 /** Tells the sender that we are here (Join), how far we are (Report), and that we have everything (Done). */
@@ -18,6 +27,10 @@ export class Membership {
   readonly #join: Retry
   readonly #done: Retry
   readonly #reporter: Reporter
+  /** A number from 0 to 65,535: while the announced limit is not above it, nothing is said. */
+  #draw = 0
+  #isWaiting = false
+  #isDone = false
 
   /** @param name fit for a message: see `clipText` */
   constructor(receiver: Id64, name: string, random: Random) {
@@ -44,11 +57,25 @@ export class Membership {
     this.#reporter.queuePercent = percent
   }
 
-  /** Begins to say that we are here and how far. */
+  /** Begins to say that we are here and how far, when the sender lets us. */
   startJoin(nowUs: number, timing: Feedback): void {
-    const firstUs = nowUs + this.#drawSpreadUs(timing)
-    this.#join.start(firstUs)
-    this.#reporter.start(firstUs)
+    this.stop()
+    this.#isDone = false
+    this.#draw = Math.floor(this.#random() * JOIN_DRAW_COUNT)
+    if (timing.joinLimit <= this.#draw) this.#isWaiting = true
+    else this.#enter(nowUs + drawBackoffUs(this.#random, JOIN_WINDOW_US, MAX_RECEIVER_COUNT, 0), timing)
+  }
+
+  /** Takes the limit that an Announce tells. */
+  handleAnnounce(nowUs: number, timing: Feedback): void {
+    const mayJoin = timing.joinLimit > this.#draw
+    if (this.#isWaiting && mayJoin) {
+      this.#isWaiting = false
+      this.#enter(nowUs + Math.floor(this.#random() * MIN_SPREAD_US), timing)
+    } else if (!this.#isWaiting && !mayJoin && this.#isFirstDue) {
+      this.stop()
+      this.#isWaiting = true
+    }
   }
 
   stopJoin(): void {
@@ -57,12 +84,15 @@ export class Membership {
 
   /** Begins to say that we have everything, and nothing else any more. */
   startDone(nowUs: number, timing: Feedback): void {
+    this.#isDone = true
+    if (this.#isWaiting) return
     this.stop()
-    this.#done.start(nowUs + this.#drawSpreadUs(timing))
+    this.#enter(nowUs + Math.floor(this.#random() * spreadUs(timing.groupCount)), timing)
   }
 
   /** Says nothing any more. */
   stop(): void {
+    this.#isWaiting = false
     this.#join.stop()
     this.#done.stop()
     this.#reporter.stop()
@@ -72,17 +102,25 @@ export class Membership {
   poll(nowUs: number, session: ReceiverSession): ControlMessage | undefined {
     const receiver = this.#receiver
     const name = this.#name
-    const { reportIntervalMs, groupCount } = session.announce.feedback
-    const leastUs = groupCount > SMALL_GROUP_COUNT ? reportIntervalMs * 1000 : 0
-    if (this.#join.poll(nowUs, leastUs)) return { kind: 'join', receiver, name }
-    if (!this.hasGivenUp(nowUs) && this.#done.poll(nowUs, leastUs)) return { kind: 'done', receiver, name }
-    if (nowUs < this.#reporter.nextUs) return undefined
-    return { kind: 'report', receiver, name, ...this.#reporter.make(nowUs, session) }
+    const intervalUs = retryIntervalUs(session.announce.feedback.groupCount)
+    if (this.#join.poll(nowUs, intervalUs)) return { kind: 'join', receiver, name }
+    if (!this.hasGivenUp(nowUs) && this.#done.poll(nowUs, intervalUs)) return { kind: 'done', receiver, name }
+    const report = this.#reporter.poll(nowUs, session)
+    return report && { kind: 'report', receiver, name, ...report }
   }
 
-  /** Delay of what all receivers want to say at the same moment. */
-  #drawSpreadUs({ groupCount, reportIntervalMs }: Feedback): number {
-    const spreadUs = groupCount > SMALL_GROUP_COUNT ? reportIntervalMs * 1000 : SMALL_GROUP_SPREAD_US
-    return Math.floor(this.#random() * spreadUs)
+  /** True while we have not spoken yet, but are about to. */
+  get #isFirstDue(): boolean {
+    return this.#join.nextUs < Infinity && this.#join.tryCount === 0
+  }
+
+  #enter(firstUs: number, { groupCount, reportIntervalMs }: Feedback): void {
+    if (this.#isDone) {
+      this.#done.start(firstUs)
+      return
+    }
+    this.#join.start(firstUs)
+    // In a large group others give the sender its first samples of the round trip.
+    this.#reporter.start(firstUs, reportIntervalMs, groupCount > SMALL_GROUP_COUNT ? this.#random() : 0)
   }
 }

@@ -322,6 +322,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     switch (message.kind) {
       case 'announce':
         session.handleAnnounce(nowUs, from, message)
+        this.#membership.handleAnnounce(nowUs, message.feedback)
         break
       case 'join-ack':
         if (this.#isNamed(message.receivers)) this.#membership.stopJoin()

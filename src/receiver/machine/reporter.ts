@@ -14,6 +14,9 @@ export class Reporter {
 
   readonly #random: Random
   #nextUs = Infinity
+  /** The report before, or the start, and how much of an interval after it the next is due. */
+  #lastUs = 0
+  #share = 0
   #reportedPackets = 0
   #reportedLosses = 0
   #reportedDrops = 0
@@ -27,19 +30,26 @@ export class Reporter {
     return this.#nextUs
   }
 
-  start(firstUs: number): void {
-    this.#nextUs = firstUs
+  /** @param share how much of a report interval after `nowUs` the first report is due, 0 to 1 */
+  start(nowUs: number, intervalMs: number, share: number): void {
+    this.#lastUs = nowUs
+    this.#share = share
+    this.#nextUs = this.#dueUs(intervalMs)
   }
 
   stop(): void {
     this.#nextUs = Infinity
   }
 
-  /** The report that is due; the next is scheduled. */
-  make(nowUs: number, session: ReceiverSession): Omit<Report, 'kind' | 'receiver' | 'name'> {
+  /** The report, if it is due; the next is scheduled then. */
+  poll(nowUs: number, session: ReceiverSession): Omit<Report, 'kind' | 'receiver' | 'name'> | undefined {
     const { announce, announcedUs, assembly, packets } = session
-    const factor = 1 - JITTER + 2 * JITTER * this.#random()
-    this.#nextUs = nowUs + Math.ceil(announce.feedback.reportIntervalMs * 1000 * factor)
+    const { reportIntervalMs } = announce.feedback
+    if (nowUs < this.#nextUs) return undefined
+    // While receivers join, the interval grows: what was due by that of a smaller group waits (RFC 3550 section 6.3.3).
+    this.#nextUs = this.#dueUs(reportIntervalMs)
+    if (nowUs < this.#nextUs) return undefined
+    this.start(nowUs, reportIntervalMs, 1 - JITTER + 2 * JITTER * this.#random())
     const receivedPackets = packets - this.#reportedPackets
     const lostPackets = assembly.lostPackets - this.#reportedLosses
     this.#reportedPackets = packets
@@ -56,5 +66,9 @@ export class Reporter {
       echoSentAtUs: announce.sentAtUs,
       echoHeldUs: Math.min(MAX_WORD, nowUs - announcedUs),
     }
+  }
+
+  #dueUs(intervalMs: number): number {
+    return this.#lastUs + Math.ceil(intervalMs * 1000 * this.#share)
   }
 }

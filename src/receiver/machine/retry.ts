@@ -1,4 +1,3 @@
-import { RETRY_INTERVAL_US } from '../../protocol/index.ts'
 import type { Random } from '../../random.ts'
 
 /** Longest time between two tries, in intervals. */
@@ -35,13 +34,12 @@ export class Retry {
 
   /**
    * True when a try is due; the next is scheduled then.
-   * @param leastUs shortest time to the next: large groups ask for more
+   * @param intervalUs time from the first try to the second
    */
-  poll(nowUs: number, leastUs: number): boolean {
+  poll(nowUs: number, intervalUs: number): boolean {
     if (nowUs < this.#nextUs) return false
     const factor = Math.min(MAX_FACTOR, 2 ** this.#tryCount++)
-    const waitUs = Math.max(leastUs, RETRY_INTERVAL_US * factor) * (0.75 + 0.5 * this.#random())
-    this.#nextUs = nowUs + Math.ceil(waitUs)
+    this.#nextUs = nowUs + Math.ceil(intervalUs * factor * (0.75 + 0.5 * this.#random()))
     return true
   }
 }

@@ -94,6 +94,11 @@ export class Outbox {
     this.#announceIntervalUs = ANNOUNCE_INTERVAL_US
   }
 
+  /** Has the next Announce go out by then. */
+  announceBy(byUs: number): void {
+    this.#announceUs = Math.min(this.#announceUs, byUs)
+  }
+
   /** Begins to beacon End. */
   startEnd(nowUs: number): void {
     this.#endUs = nowUs

@@ -5,10 +5,10 @@ import {
   encodeControl,
   encodeSealed,
   hasSession,
+  holdoffUs,
   imageTag,
   MAX_RUN_BYTES,
   MAX_RUN_PACKETS,
-  MAX_SYMBOL_COUNT,
   PacketType,
   packetTypeAt,
   refusalVersions,
@@ -31,10 +31,12 @@ import { MAX_BITS_PER_SEC } from '../../ratelimit/index.ts'
 import { failureOf } from './failure.ts'
 import { FrameSupply } from './frame-supply.ts'
 import { FrameWindow } from './frame-window.ts'
+import { JoinGate } from './join-gate.ts'
 import { NackDesk } from './nack-desk.ts'
 import { Outbox } from './outbox.ts'
 import { PacketWriter } from './packet-writer.ts'
 import { Pacer } from './pacer.ts'
+import { ProactiveParity } from './proactive-parity.ts'
 import { RepairPlanner } from './repair-planner.ts'
 import { Roster } from './roster.ts'
 import type { ReceiverView, SenderCommand, SenderEvent, SenderMachineOptions, SenderStats } from './sender-options.ts'
@@ -48,9 +50,6 @@ const CENSUS_INTERVAL_US = 100_000
 
 /** Longest wait of a Join or Done for others to be acknowledged with it, microseconds: well below RETRY_INTERVAL_US. Ours. */
 const MAX_ACK_DELAY_US = 50_000
-
-/** Groups of at most this many receivers get no parity unasked under `auto`: repair on request costs less there. Ours. */
-const PROACTIVE_FROM_COUNT = 9
 
 /** The sending half of the protocol: see {@link Machine} for how to drive it. */
 export class SenderMachine implements Machine<SenderCommand, SenderEvent, SenderStats> {
@@ -67,6 +66,8 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   readonly #supply: FrameSupply
   readonly #nackDesk: NackDesk
   readonly #slow: SlowReceivers
+  readonly #joinGate: JoinGate
+  readonly #parity: ProactiveParity
   readonly #events: SenderEvent[] = []
 
   #phase: Phase | 'closing' | 'over' = 'gathering'
@@ -81,7 +82,6 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   #censusUs: Micros
   #failed: { readonly code: ErrorCode; readonly text: string } | undefined
   #nowUs: Micros
-  #lossRatio = 0
   /** Counter of the sealed packet sent last. */
   #counter = 0
 
@@ -102,13 +102,15 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     this.#outbox = new Outbox((message) => this.#encode(message))
     this.#writer = new PacketWriter(options)
     this.#pacer = new Pacer(nowUs, geometry.packetBytes + overheadBytes, maxBitrate)
-    this.#startPolicy = new StartPolicy(nowUs, options)
+    this.#joinGate = new JoinGate(nowUs)
+    this.#startPolicy = new StartPolicy(nowUs, options, this.#joinGate)
     this.#supply = new FrameSupply(options, this.#table, this.#window, this.#planner, (event) => {
       if (event.kind === 'release') this.#writer.forget(event.frame)
       this.#events.push(event)
     })
     this.#nackDesk = new NackDesk(this.#window, this.#planner, this.#outbox, options.canReread)
     this.#slow = new SlowReceivers(nowUs, this.#roster, options)
+    this.#parity = new ProactiveParity(options.fec)
     this.#settle(nowUs)
   }
 
@@ -280,6 +282,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     }
     if (before === 'new') {
       this.#startPolicy.noteJoin(nowUs)
+      if (this.#joinGate.noteJoin(nowUs)) this.#outbox.announceBy(nowUs)
       this.#tell(id)
     }
     if (before === 'dropped') {
@@ -303,8 +306,6 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
 
   #handleReport(nowUs: Micros, report: Report): void {
     this.#roster.report(nowUs, report)
-    const packets = report.receivedPackets + report.lostPackets
-    if (packets > 0) this.#lossRatio += 0.1 * (report.lostPackets / packets - this.#lossRatio)
     if (!this.#slow.isCounted(report, this.#pacer.bitsPerSec)) return
     this.#pacer.handleReport(nowUs, report, this.#roster.grttUs)
   }
@@ -312,7 +313,9 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   #handleNack(nowUs: Micros, nack: Nack): void {
     this.#counters.nacks++
     const isPutOff = this.#slow.isPutOff(nack.receiver)
-    const { liveCount: groupCount, grttUs } = this.#roster
+    if (!isPutOff) for (const { slice, deficit } of nack.deficits) this.#parity.noteDeficit(slice, deficit)
+    const { grttUs } = this.#roster
+    const groupCount = this.#groupCount
     if (this.#nackDesk.take(nowUs, nack, { groupCount, grttUs, passSlice: this.#passSlice, isPutOff })) return
     // Its Join is under way, and it will ask again: the result should name it.
     if (!this.#roster.isNamed(nack.receiver)) return
@@ -370,19 +373,27 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
 
   #announce(nowUs: Micros): Announce {
     const { imageId, imageName, imageBytes, geometry, codec, receiverTimeoutUs } = this.#options
-    const groupCount = this.#roster.liveCount
+    const { liveCount, grttUs } = this.#roster
+    const joinLimit = this.#joinGate.limit
+    this.#joinGate.step(nowUs)
     return {
       ...{ kind: 'announce', imageId, imageName, imageBytes: this.#end?.imageBytes ?? imageBytes, codec },
       ...{ sliceBytes: geometry.sliceBytes, packetBytes: geometry.packetBytes },
       phase: this.#lastPhase,
       begunCount: this.#begunCount,
       feedback: {
-        ...{ grttUs: this.#roster.grttUs, groupCount, reportIntervalMs: reportIntervalMs(groupCount) },
+        ...{ grttUs, groupCount: this.#groupCount, reportIntervalMs: reportIntervalMs(liveCount) },
         receiverTimeoutMs: Math.round(receiverTimeoutUs / 1000),
+        joinLimit,
       },
       sentAtUs: nowUs >>> 0,
       rateBitsPerSec: this.#pacer.bitsPerSec,
     }
+  }
+
+  /** Live receivers, and those that have not been let in yet. */
+  get #groupCount(): number {
+    return this.#joinGate.groupCount(this.#roster.liveCount)
   }
 
   /** Packets that go out as one run. */
@@ -430,24 +441,19 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     if (symbol < sourceCount) this.#counters.sourceSymbols++
     else this.#counters.proactiveSymbols++
     this.#writer.writeInto(into, at, slice, frame, sourceCount, symbol)
-    if (++this.#passSymbol >= sourceCount + this.#proactiveCount(sourceCount)) {
+    const groupCount = this.#groupCount
+    if (++this.#passSymbol >= sourceCount + this.#parity.symbolCount(sourceCount, groupCount)) {
       this.#window.noteSent(nowUs, slice)
+      this.#parity.noteSent(nowUs, slice, sourceCount, this.#passSymbol - sourceCount)
+      this.#parity.learn(nowUs - holdoffUs(groupCount, this.#roster.grttUs))
       this.#passSlice++
       this.#passSymbol = 0
     }
     return true
   }
 
-  #proactiveCount(sourceCount: number): number {
-    const { fec } = this.#options
-    if (fec === 'off') return 0
-    if (fec === 'auto' && this.#roster.liveCount < PROACTIVE_FROM_COUNT) return 0
-    const share = fec === 'auto' ? this.#lossRatio : fec / 100
-    return Math.min(MAX_SYMBOL_COUNT - sourceCount, Math.ceil(sourceCount * share))
-  }
-
   #maybeClose(nowUs: Micros): void {
-    if (this.#roster.liveCount > 0) return
+    if (this.#roster.liveCount > 0 || nowUs < this.#joinGate.settledUs) return
     const hasNobody = this.#roster.knownCount === 0
     if (hasNobody && (this.#phase !== 'mending' || nowUs < this.#mendingUs + 2 * ANNOUNCE_INTERVAL_US)) return
     this.#failed = failureOf(this.#roster.views())

@@ -5,7 +5,7 @@ import type { Random } from '../../random.ts'
 /** What a sender does about a receiver that cannot keep up: hold everybody back, mend it after the main pass, or drop it. */
 export type SlowPolicy = 'wait' | 'defer' | 'drop'
 
-/** Parity sent before anybody asks: by the losses reported, none, or so many percent of each slice's source symbols (0 to 100). */
+/** Parity sent before anybody asks: by what was asked for of the slices before, none, or so many percent of each slice's source symbols (0 to 100). */
 export type FecPolicy = 'auto' | 'off' | number
 
 /** Makes parity symbols: `FecEncoder` of `src/fec`, or a stand-in by hand. */

@@ -1,4 +1,5 @@
 import type { Micros } from '../../protocol/index.ts'
+import type { JoinGate } from './join-gate.ts'
 import type { SenderMachineOptions } from './sender-options.ts'
 
 /** After the last join the start waits this long for more, microseconds: receivers started together join together. Ours. */
@@ -12,13 +13,15 @@ type StartOptions = Pick<SenderMachineOptions, 'minReceivers' | 'minWaitUs' | 'm
 /** Decides when to stop gathering receivers: enough of them, long enough, too long, or at once because the user says so. */
 export class StartPolicy {
   readonly #options: StartOptions
+  readonly #joinGate: Pick<JoinGate, 'settledUs'>
   readonly #bornUs: Micros
   #firstJoinUs: Micros | undefined
   #lastJoinUs = 0
   #isForced = false
 
-  constructor(nowUs: Micros, options: StartOptions) {
+  constructor(nowUs: Micros, options: StartOptions, joinGate: Pick<JoinGate, 'settledUs'>) {
     this.#bornUs = nowUs
+    this.#joinGate = joinGate
     this.#options = options
   }
 
@@ -48,7 +51,9 @@ export class StartPolicy {
     if (this.#isForced) return this.#bornUs
     if (minReceivers === 0) return this.#bornUs + minWaitUs
     if (this.#firstJoinUs === undefined || liveCount === 0) return Infinity
-    const settledUs = Math.min(this.#lastJoinUs + JOIN_SETTLE_US, this.#firstJoinUs + JOIN_SETTLE_LIMIT_US)
+    // While some may not join yet, that none has joined of late says nothing.
+    const quietUs = Math.max(this.#lastJoinUs + JOIN_SETTLE_US, this.#joinGate.settledUs)
+    const settledUs = Math.min(quietUs, this.#firstJoinUs + JOIN_SETTLE_LIMIT_US)
     const enoughUs = liveCount >= minReceivers ? Math.max(settledUs, this.#bornUs + minWaitUs) : Infinity
     return Math.min(enoughUs, this.#firstJoinUs + maxWaitUs)
   }

@@ -33,7 +33,7 @@ export const ANNOUNCE: Announce = {
   codec: 1,
   phase: 'sending',
   begunCount: 812,
-  feedback: { grttUs: 5000, groupCount: 12, reportIntervalMs: 100, receiverTimeoutMs: 30_000 },
+  feedback: { grttUs: 5000, groupCount: 12, reportIntervalMs: 100, receiverTimeoutMs: 30_000, joinLimit: 65_536 },
   sentAtUs: 4_000_000_000,
   rateBitsPerSec: 9_400_000_000,
 }
@@ -118,6 +118,7 @@ export const LARGEST: readonly ControlMessage[] = [
       groupCount: MAX_RECEIVER_COUNT,
       reportIntervalMs: MAX_WORD,
       receiverTimeoutMs: MAX_WORD,
+      joinLimit: 65_536,
     },
     sentAtUs: MAX_WORD,
     rateBitsPerSec: Number.MAX_SAFE_INTEGER,

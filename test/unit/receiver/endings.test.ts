@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { ANNOUNCE_INTERVAL_US, encodeRefusal, type AbortReason } from '../../../src/protocol/index.ts'
+import { ANNOUNCE_INTERVAL_US, encodeRefusal, JOIN_WINDOW_US, type AbortReason } from '../../../src/protocol/index.ts'
 import { Hand, HandSender, RECEIVER } from './hand.ts'
 
 const failure = (hand: Hand): unknown => hand.events.find(({ kind }) => kind === 'failed')
@@ -246,7 +246,7 @@ describe('a sender that was started again', () => {
 
   test('with the same image is followed after two seconds of silence; what is settled stays settled', () => {
     const { hand, again } = restart(2_000_001)
-    hand.pass(10_000)
+    hand.pass(JOIN_WINDOW_US)
     expect(hand.sent.filter(({ message }) => message.kind === 'join')).toHaveLength(1)
     hand.hear(again.control({ kind: 'join-ack', receivers: [RECEIVER] }))
     hand.hear(...again.slice(0), ...again.slice(1), ...again.slice(2), again.end())

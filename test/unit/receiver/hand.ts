@@ -68,7 +68,7 @@ export class HandSender {
       codec: 0,
       phase: 'sending',
       begunCount: 0,
-      feedback: { grttUs: GRTT_US, groupCount, reportIntervalMs, receiverTimeoutMs: 5000 },
+      feedback: { grttUs: GRTT_US, groupCount, reportIntervalMs, receiverTimeoutMs: 5000, joinLimit: 65_536 },
       sentAtUs: 1234,
       rateBitsPerSec: 0,
       ...rest,

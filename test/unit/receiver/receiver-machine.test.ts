@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { encodeControl, imageTag } from '../../../src/protocol/index.ts'
+import { encodeControl, imageTag, JOIN_WINDOW_US } from '../../../src/protocol/index.ts'
 import { seededRandom } from '../../../src/random.ts'
 import { GEOMETRY, Hand, HandSender, RECEIVER, SENDER } from './hand.ts'
 
@@ -15,7 +15,7 @@ describe('a session', () => {
     ])
     expect(hand.sent).toEqual([])
     hand.command({ kind: 'opened' })
-    hand.pass(10_000)
+    hand.pass(JOIN_WINDOW_US)
     expect(hand.messages('join')).toEqual([{ kind: 'join', receiver: RECEIVER, name: 'hand' }])
     hand.hear(sender.control({ kind: 'join-ack', receivers: [{ high: 1, low: 1 }, RECEIVER] }))
 
@@ -277,7 +277,7 @@ describe('reports', () => {
     hand.command({ kind: 'queue', percent: 40 })
     hand.pass(1_000_000)
     const times = hand.timesOf('report')
-    expect(times[0]! - 1_000_000).toBeLessThanOrEqual(10_000)
+    expect(times[0]! - 1_000_000).toBeLessThanOrEqual(JOIN_WINDOW_US)
     for (const [index, time] of times.slice(1).entries()) {
       expect(time - times[index]!).toBeGreaterThanOrEqual(90_000)
       expect(time - times[index]!).toBeLessThanOrEqual(110_000)
@@ -327,10 +327,10 @@ describe('reports', () => {
     for (const slice of [0, 1, 2]) hand.hear(...sender.slice(slice))
     for (const slice of [3, 4, 5, 6, 7]) hand.hear(...sender.slice(slice, 0))
     const queues = () => hand.messages('report').map(({ queuePercent }) => queuePercent)
-    hand.pass(110_000)
+    hand.pass(80_000)
     expect(queues()).toEqual([30])
     for (const slice of [8, 9, 10]) hand.hear(...sender.slice(slice, 0))
-    hand.pass(110_000)
+    hand.pass(190_000)
     expect(queues()).toEqual([30, 100, 30])
     for (const slice of [0, 1]) hand.command({ kind: 'settled', slice })
     hand.pass(110_000)
@@ -344,7 +344,8 @@ describe('reports', () => {
       hand.hear(sender.announce({ groupCount: 1000, reportIntervalMs: 5000 }))
       hand.command({ kind: 'opened' })
       hand.pass(12_000_000)
-      expect(hand.timesOf('join').length).toBeLessThanOrEqual(3)
+      // At 0, 0.3, 0.9, 2.2, 4.7, 7.2, 9.7 s, more or less: nobody answers.
+      expect(hand.timesOf('join').length).toBeLessThanOrEqual(8)
       return hand.timesOf('report')[0]! - 1_000_000
     })
     expect(Math.max(...firstTimes)).toBeGreaterThan(1_000_000)

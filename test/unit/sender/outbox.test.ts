@@ -8,7 +8,7 @@ const id = (low: number): Id64 => ({ high: 3, low })
 const ANNOUNCE: ControlMessage = {
   ...{ kind: 'announce', imageId: 'i', imageName: 'n', imageBytes: 1, sliceBytes: 16_384, packetBytes: 1472, codec: 0 },
   ...{ phase: 'sending', begunCount: 0, sentAtUs: 1, rateBitsPerSec: 1 },
-  feedback: { grttUs: 5000, groupCount: 1, reportIntervalMs: 100, receiverTimeoutMs: 1000 },
+  feedback: { grttUs: 5000, groupCount: 1, reportIntervalMs: 100, receiverTimeoutMs: 1000, joinLimit: 65_536 },
 }
 const END: ControlMessage = {
   ...{ kind: 'end', sliceCount: 1, imageBytes: 1, dataBytes: 1, rootDigest: new Uint8Array(32), isClosing: false },

@@ -80,13 +80,19 @@ describe('the first pass', () => {
     expect(driven.machine.stats().proactiveSymbols).toBe(6)
   })
 
-  test('adds parity by itself for many receivers that lose packets, and none for few', () => {
+  test('adds parity by itself for many receivers that ask for it, and none for few', () => {
     const run = (count: number): number => {
       const driven = new HandDriven(200, { fec: 'auto', maxBitrate: 20_000_000 })
       for (let low = 1; low <= count; low++) driven.join(low)
-      for (let time = 1; time <= 20; time++) {
-        driven.until(time * 50_000)
-        for (let low = 1; low <= count; low++) driven.report(low, { receivedPackets: 90, lostPackets: 10 })
+      let asked = 0
+      for (let time = 1; time <= 100; time++) {
+        driven.until(time * 10_000)
+        const begun = driven.machine.stats().slicesBegun
+        for (; asked < begun - 1; asked++) {
+          const { symbol } = driven.data.findLast(({ slice }) => slice === asked)!
+          const deficit = 3 + SYMBOLS - 1 - symbol
+          if (deficit > 0) driven.hear(nack(1, { deficits: [{ slice: asked, deficit, heard: symbol + 1 }] }))
+        }
       }
       return driven.machine.stats().proactiveSymbols
     }

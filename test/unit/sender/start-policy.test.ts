@@ -1,8 +1,10 @@
 import { expect, test } from 'vitest'
 import { StartPolicy } from '../../../src/sender/machine/start-policy.ts'
 
-const policy = (given: Partial<ConstructorParameters<typeof StartPolicy>[1]>): StartPolicy =>
-  new StartPolicy(1000, { minReceivers: 1, minWaitUs: 0, maxWaitUs: undefined, startTimeoutUs: undefined, ...given })
+const policy = (given: Partial<ConstructorParameters<typeof StartPolicy>[1]>, settledUs = 0): StartPolicy => {
+  const options = { minReceivers: 1, minWaitUs: 0, maxWaitUs: undefined, startTimeoutUs: undefined, ...given }
+  return new StartPolicy(1000, options, { settledUs })
+}
 
 test('waits for a receiver without end', () => {
   expect(policy({}).decideAtUs(0)).toBe(Infinity)
@@ -17,6 +19,17 @@ test('starts 50 ms after the last of those that come together, but 1 s after the
   for (let nowUs = 40_000; nowUs < 1_100_000; nowUs += 10_000) made.noteJoin(nowUs)
   expect(made.decideAtUs(100)).toBe(1_002_000)
   expect(made.decide(1_002_000, 100)).toBe('start')
+})
+
+test('waits until everybody may join and has had the time, but for no more than 1 s after the first', () => {
+  const made = policy({}, 300_000)
+  made.noteJoin(2000)
+  expect(made.decideAtUs(1)).toBe(300_000)
+  made.noteJoin(270_000)
+  expect(made.decideAtUs(2)).toBe(320_000)
+  const crowded = policy({}, Infinity)
+  crowded.noteJoin(2000)
+  expect(crowded.decideAtUs(1)).toBe(1_002_000)
 })
 
 test('waits for enough receivers, and for no more than the longest wait after the first', () => {

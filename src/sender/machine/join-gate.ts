@@ -1,0 +1,79 @@
+import { JOIN_DRAW_COUNT, JOINS_PER_SEC, MAX_RECEIVER_COUNT } from '../../protocol/index.ts'
+
+/** Receivers that may join at once before the gate closes; as many more at most with each step of it. Ours. */
+const BURST_COUNT = 64
+
+/** The limit of a gate that has just closed: of the largest group, a burst may join. */
+const FIRST_LIMIT = Math.floor((JOIN_DRAW_COUNT * BURST_COUNT) / MAX_RECEIVER_COUNT)
+
+/** So many receivers more than have joined may have drawn below the limit: with 95 % confidence when none has. */
+const UNSEEN_COUNT = 3
+
+/** How long after it has opened again the last have joined, microseconds: a round trip and their spread. Ours. */
+const SETTLE_US = 50_000
+
+/**
+ * Lets receivers join at a bounded rate, though nobody knows how many wait. Each has drawn a number and may join while the limit
+ * that Announce tells is above it. The gate is open, and closes when more have joined at once than is good: then nearly nobody may
+ * join, and the limit rises again with each Announce. Those that have joined since, over the limit, show how many still wait, and
+ * so by how much it may rise for {@link JOINS_PER_SEC}.
+ */
+export class JoinGate {
+  #limit: number = JOIN_DRAW_COUNT
+  /** Joins that are allowed now; negative when there were more. */
+  #allowance = BURST_COUNT
+  #allowedUs: number
+  /** Joins since the gate closed. */
+  #joinedCount = 0
+  #settledUs = -Infinity
+
+  constructor(nowUs: number) {
+    this.#allowedUs = nowUs
+  }
+
+  /** Draws below this may join. */
+  get limit(): number {
+    return this.#limit
+  }
+
+  /**
+   * A receiver has joined.
+   * @returns true when the gate has closed, which the group should hear of at once
+   */
+  noteJoin(nowUs: number): boolean {
+    this.#allow(nowUs)
+    this.#allowance--
+    this.#joinedCount++
+    if (this.#allowance >= 0 || this.#limit < JOIN_DRAW_COUNT) return false
+    this.#limit = FIRST_LIMIT
+    this.#joinedCount = 0
+    this.#settledUs = Infinity
+    return true
+  }
+
+  /** An Announce has gone out: the next may tell a higher limit. */
+  step(nowUs: number): void {
+    this.#allow(nowUs)
+    if (this.#limit === JOIN_DRAW_COUNT || this.#allowance <= 0) return
+    const raised = Math.floor(this.#limit * (1 + this.#allowance / (this.#joinedCount + UNSEEN_COUNT)))
+    this.#limit = Math.min(JOIN_DRAW_COUNT, raised)
+    if (this.#limit === JOIN_DRAW_COUNT) this.#settledUs = nowUs + SETTLE_US
+  }
+
+  /** How many receivers there are when so many are live: those that may not join yet included. */
+  groupCount(liveCount: number): number {
+    const waitingCount = this.#joinedCount * (JOIN_DRAW_COUNT / this.#limit - 1)
+    return Math.min(MAX_RECEIVER_COUNT, Math.ceil(liveCount + waitingCount))
+  }
+
+  /** When all that waited have joined; Infinity: not before the gate is open. */
+  get settledUs(): number {
+    return this.#settledUs
+  }
+
+  #allow(nowUs: number): void {
+    const due = ((nowUs - this.#allowedUs) * JOINS_PER_SEC) / 1e6
+    this.#allowance = Math.min(BURST_COUNT, this.#allowance + due)
+    this.#allowedUs = nowUs
+  }
+}

@@ -1,0 +1,80 @@
+import { describe, expect, test } from 'vitest'
+import { JOIN_DRAW_COUNT, JOINS_PER_SEC, MAX_RECEIVER_COUNT } from '../../../src/protocol/index.ts'
+import { seededRandom } from '../../../src/random.ts'
+import { JoinGate } from '../../../src/sender/machine/join-gate.ts'
+
+const BURST = 64
+const STEP_US = 50_000
+
+/** Closes a gate at time 0 by one Join more than it bears. */
+function closedGate(): JoinGate {
+  const gate = new JoinGate(0)
+  for (let joined = 0; joined < BURST; joined++) gate.noteJoin(0)
+  expect(gate.noteJoin(0)).toBe(true)
+  return gate
+}
+
+/** How many more join by each step after the gate has closed, when so many wait and come as soon as they may. */
+function joinsOf(gate: JoinGate, waitingCount: number, stepCount: number): number[] {
+  const random = seededRandom(waitingCount)
+  const draws = Array.from({ length: waitingCount }, () => Math.floor(random() * JOIN_DRAW_COUNT)).sort((a, b) => a - b)
+  let joinedCount = 0
+  return Array.from({ length: stepCount }, (_, index) => {
+    const nowUs = index * STEP_US
+    for (; joinedCount < waitingCount && draws[joinedCount]! < gate.limit; joinedCount++) gate.noteJoin(nowUs)
+    gate.step(nowUs)
+    return joinedCount
+  })
+}
+
+describe('the join gate', () => {
+  test('is open for few, however often they come', () => {
+    const gate = new JoinGate(0)
+    for (let nowUs = 0; nowUs < 10_000_000; nowUs += 10_000) {
+      for (let joined = 0; joined < 3; joined++) gate.noteJoin(nowUs)
+      gate.step(nowUs)
+    }
+    expect(gate.limit).toBe(JOIN_DRAW_COUNT)
+    expect(gate.settledUs).toBe(-Infinity)
+  })
+
+  test('closes for a crowd, once', () => {
+    const gate = closedGate()
+    expect(gate.limit).toBe((JOIN_DRAW_COUNT * BURST) / MAX_RECEIVER_COUNT)
+    expect(gate.settledUs).toBe(Infinity)
+    expect(gate.noteJoin(0)).toBe(false)
+  })
+
+  test.each([0, 10, 100, 1000, 10_000, 16_000])('lets %d that wait in at a steady rate', (count) => {
+    const gate = closedGate()
+    const stepCount = 20 + Math.ceil((1.3 * count * 1e6) / JOINS_PER_SEC / STEP_US)
+    const joined = joinsOf(gate, count, stepCount)
+    for (const [index, joinedCount] of joined.entries()) {
+      const seconds = (index * STEP_US) / 1e6
+      expect(joinedCount).toBeLessThan(2 * BURST + 1.1 * seconds * JOINS_PER_SEC)
+    }
+    expect(joined.at(-1)).toBe(count)
+    expect(gate.limit).toBe(JOIN_DRAW_COUNT)
+    expect(gate.settledUs).toBeLessThan(stepCount * STEP_US + 50_000)
+  })
+
+  test('tells how many receivers there are before all have joined', () => {
+    const gate = closedGate()
+    expect(gate.groupCount(65)).toBe(65)
+    joinsOf(gate, 5000, 20)
+    expect(gate.groupCount(400)).toBeGreaterThan(4000)
+    expect(gate.groupCount(400)).toBeLessThan(6500)
+    expect(gate.groupCount(MAX_RECEIVER_COUNT)).toBe(MAX_RECEIVER_COUNT)
+    joinsOf(gate, 0, 1000)
+    expect(gate.groupCount(7)).toBe(7)
+  })
+
+  test('closes again for the next crowd', () => {
+    const gate = closedGate()
+    joinsOf(gate, 0, 100)
+    expect(gate.limit).toBe(JOIN_DRAW_COUNT)
+    let hasClosed = false
+    for (let joined = 0; joined <= BURST; joined++) hasClosed ||= gate.noteJoin(100 * STEP_US)
+    expect(hasClosed).toBe(true)
+  })
+})
