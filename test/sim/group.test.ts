@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { decodeControl } from '../../src/protocol/index.ts'
+import { MessageMeter } from './message-meter.ts'
 import { simulateSuccess } from './scenario.ts'
 import type { World } from './world.ts'
 
@@ -22,6 +24,40 @@ describe('groups', () => {
     // Joins and Dones are one each at least; all else must not grow with the group.
     expect(messagesPerSec(many)).toBeLessThan(1500)
     expect(many.sender.machine.stats().nacks).toBeLessThan(20 * few.sender.machine.stats().nacks)
+  })
+
+  test('of 64 and of 512 send the sender about the same number of messages a second', () => {
+    const busiest = (count: number): { mean: number; busiest: number } => {
+      const meter = new MessageMeter()
+      const world = simulateSuccess({
+        ...{ seed: 1, path, dataBytes: 8_388_608, sliceBytes: 262_144 },
+        receivers: Array.from({ length: count }, () => ({ isHollow: true })),
+        sender: { encoder: { load: () => undefined, parityInto: () => undefined }, maxBitrate: 100_000_000 },
+        onHeard: (nowUs, bytes) => meter.note(nowUs, bytes),
+      })
+      return { mean: messagesPerSec(world), busiest: meter.busiestSecondCount }
+    }
+    const [few, many] = [busiest(64), busiest(512)]
+    expect(many.mean).toBeLessThan(1.5 * few.mean)
+    expect(many.busiest).toBeLessThan(2 * few.busiest)
+  })
+
+  test('of 2,000 that come at once join at a steady rate, and get the image meanwhile', () => {
+    const joinsUs: number[] = []
+    const world = simulateSuccess({
+      ...{ seed: 1, path, dataBytes: 262_144, sliceBytes: 65_536 },
+      // The first is there from the start, and does not tell how many will come.
+      receivers: Array.from({ length: 2000 }, (_, index) => ({ isHollow: true, joinAtUs: index === 0 ? 0 : 500_000 })),
+      sender: { encoder: { load: () => undefined, parityInto: () => undefined }, minWaitUs: 1_000_000 },
+      onHeard: (nowUs, bytes) => {
+        const message = decodeControl(bytes, 0, bytes.length)
+        if (typeof message !== 'string' && message.kind === 'join') joinsUs.push(nowUs)
+      },
+    })
+    const inAnyTenth = joinsUs.map((fromUs) => joinsUs.filter((us) => us >= fromUs && us < fromUs + 100_000).length)
+    expect(Math.max(...inAnyTenth)).toBeLessThan(250)
+    const completeUs = world.receivers.map((receiver) => receiver!.completeUs!)
+    expect(Math.max(...completeUs)).toBeLessThan(2_000_000)
   })
 
   test('of 1,000 lose nobody on the way, though each speaks every 5 s only', () => {
