@@ -34,7 +34,7 @@ export interface CaseSummary {
 }
 
 /** Source symbols of each slice: `run-case.ts` has full slices at Ethernet's MTU. */
-export const SOURCE_COUNT = 182
+const SOURCE_COUNT = 182
 
 const PACKET_WIRE_BYTES = 1500
 
