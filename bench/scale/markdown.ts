@@ -1,5 +1,5 @@
-import type { Environment } from '../lab/environment.ts'
 import type { Bar } from './bars.ts'
+import type { Environment } from './environment.ts'
 import type { Scale } from './run-case.ts'
 import type { CaseSummary } from './summary.ts'
 
@@ -89,12 +89,11 @@ function formatResend({ lossLabel, receiverCount, resend, firstDataSec, lastComp
   ]
 }
 
-function formatEnvironment({ date, commit, processor, memoryBytes, versions }: Environment): string {
+function formatEnvironment({ date, commit, versions }: Environment): string {
   return [
     `- Date: ${date}`,
     `- Commit: ${commit}`,
-    `- Machine, which does not matter to the figures: ${processor}, ${(memoryBytes / 1024 ** 3).toFixed(0)} GiB`,
-    `- Versions: skilfish ${versions['skilfish']!}, node ${versions['node']!}`,
+    `- Versions: skilfish ${versions.skilfish}, node ${versions.node}`,
   ].join('\n')
 }
 
