@@ -57,9 +57,9 @@ export class SliceAssembly {
   ) {
     this.#geometry = geometry
     this.#bufferSlices = options.bufferSlices
+    this.#makeBuffer = options.makeBuffer
     this.#isSequential = options.isSequential
     this.#decoder = options.decoder
-    this.#makeBuffer = options.makeBuffer
     this.#placeCount = sourceSymbolCount(maxSealedFrameBytes(geometry.sliceBytes), geometry.symbolBytes)
   }
 
