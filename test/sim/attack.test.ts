@@ -237,7 +237,7 @@ describe('a stranger’s beacon', () => {
     const announce: ControlMessage = {
       ...{ kind: 'announce', imageId: 'image', imageName: 'x', imageBytes: 1, sliceBytes: 65_536, packetBytes: 1472 },
       ...{ codec: 0, phase: 'sending', begunCount: 0, sentAtUs: 0, rateBitsPerSec: 0 },
-      feedback: { grttUs: 5000, groupCount: 1, reportIntervalMs: 100, receiverTimeoutMs: 5000 },
+      feedback: { grttUs: 5000, groupCount: 1, reportIntervalMs: 100, receiverTimeoutMs: 5000, joinLimit: 65_536 },
     }
     const packet = encodeSealed(announce, { high: 4, low: 4 }, imageTag('image'), 1, trust, trust)
     return simulate({

@@ -53,7 +53,7 @@ class Speaker {
       ...{ sliceBytes: GEOMETRY.sliceBytes, packetBytes: GEOMETRY.packetBytes, begunCount: 0, sentAtUs: 1 },
       ...{
         rateBitsPerSec: 0,
-        feedback: { grttUs: 5000, groupCount: 1, reportIntervalMs: 100, receiverTimeoutMs: 5000 },
+        feedback: { grttUs: 5000, groupCount: 1, reportIntervalMs: 100, receiverTimeoutMs: 5000, joinLimit: 65_536 },
       },
       ...change,
     })
