@@ -1,5 +1,5 @@
-import type { Environment } from '../lab/environment.ts'
-import { spreadOf, type Spread } from '../lab/statistics.ts'
+import type { Environment } from '../peers/environment.ts'
+import { spreadOf, type Spread } from '../peers/statistics.ts'
 import type { Run } from './run-scenario.ts'
 import type { Scenario } from './scenario.ts'
 

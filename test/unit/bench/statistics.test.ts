@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { spreadOf } from '../../../bench/lab/statistics.ts'
+import { spreadOf } from '../../../bench/peers/statistics.ts'
 
 describe('spreadOf', () => {
   it('takes the middle of an odd count, whatever the order', () => {

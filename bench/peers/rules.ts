@@ -1,4 +1,4 @@
-import type { BenchImage } from './bench-images.ts'
+import type { BenchImage } from './images.ts'
 import { OURS } from './run-case.ts'
 import { describeScenario, type DataName, type Scenario } from './scenario.ts'
 import type { CaseSummary } from './summary.ts'

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { compare } from '../../../bench/lab/comparisons.ts'
-import type { Scenario } from '../../../bench/lab/scenario.ts'
-import { spreadOf } from '../../../bench/lab/statistics.ts'
-import type { CaseSummary } from '../../../bench/lab/summary.ts'
+import { compare } from '../../../bench/peers/rules.ts'
+import type { Scenario } from '../../../bench/peers/scenario.ts'
+import { spreadOf } from '../../../bench/peers/statistics.ts'
+import type { CaseSummary } from '../../../bench/peers/summary.ts'
 
 const LOSSLESS: Scenario = { data: 'random', receiverCount: 4, lossPercent: 0, mtuBytes: 1500 }
 const LOSSY: Scenario = { ...LOSSLESS, lossPercent: 1 }

@@ -3,13 +3,13 @@ import { join } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import { Lab } from '../test/lab/lab.ts'
 import { missingForPeers, type PeerName } from '../test/lab/peers.ts'
-import { compare } from './lab/comparisons.ts'
-import { makeImage, type BenchImage } from './lab/bench-images.ts'
-import { readEnvironment } from './lab/environment.ts'
-import { formatMarkdown, type Report } from './lab/markdown.ts'
-import { MEMORY_FOLDER, OURS, runCase, type CaseRun } from './lab/run-case.ts'
-import { describeScenario, type Case, type DataName, type Scenario } from './lab/scenario.ts'
-import { summarize } from './lab/summary.ts'
+import { compare } from './peers/rules.ts'
+import { makeImage, type BenchImage } from './peers/images.ts'
+import { readEnvironment } from './peers/environment.ts'
+import { formatMarkdown, type Report } from './peers/markdown.ts'
+import { MEMORY_FOLDER, OURS, runCase, type CaseRun } from './peers/run-case.ts'
+import { describeScenario, type Case, type DataName, type Scenario } from './peers/scenario.ts'
+import { summarize } from './peers/summary.ts'
 
 /** Programs that ours is compared with, without loss. */
 const PEERS: readonly PeerName[] = ['udpcast', 'udpcast-eager']
@@ -24,7 +24,7 @@ interface Options {
   readonly out: string
 }
 
-const program = new Command('npm run bench:lab --')
+const program = new Command('npm run bench:peers --')
   .description(
     'Measures transfers in a lab of network namespaces, beside UDPcast in the same run. Needs root and a build (npm run build).',
   )
@@ -43,7 +43,7 @@ async function main(options: Options): Promise<void> {
   const missing = [...Lab.missing(), ...missingForPeers()]
   if (!existsSync(join(import.meta.dirname, '../dist/cli/send.js'))) missing.push('a build (npm run build)')
   if (missing.length > 0) program.error(`error: the benchmark needs ${missing.join('; ')}`)
-  const command = ['npm run bench:lab', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' ')
+  const command = ['npm run bench:peers', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' ')
   const report = await measure(planCases(options), options, command)
   mkdirSync(options.out, { recursive: true })
   const images = Object.fromEntries(report.images)

@@ -1,5 +1,5 @@
-import type { BenchImage } from './bench-images.ts'
-import type { Comparison } from './comparisons.ts'
+import type { BenchImage } from './images.ts'
+import type { Comparison } from './rules.ts'
 import type { Environment } from './environment.ts'
 import { describeScenario, type DataName } from './scenario.ts'
 import type { Spread } from './statistics.ts'
