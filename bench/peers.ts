@@ -1,102 +1,136 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
-import { Lab } from '../test/lab/lab.ts'
-import { missingForPeers, type PeerName } from '../test/lab/peers.ts'
-import { compare } from './peers/rules.ts'
-import { makeImage, type BenchImage } from './peers/images.ts'
+import { BARS, judgeBars } from './peers/bars.ts'
+import { formatChart } from './peers/chart.ts'
 import { readEnvironment } from './peers/environment.ts'
-import { formatMarkdown, type Report } from './peers/markdown.ts'
-import { MEMORY_FOLDER, OURS, runCase, type CaseRun } from './peers/run-case.ts'
-import { describeScenario, type Case, type DataName, type Scenario } from './peers/scenario.ts'
-import { summarize } from './peers/summary.ts'
-
-/** Programs that ours is compared with, without loss. */
-const PEERS: readonly PeerName[] = ['udpcast', 'udpcast-eager']
+import { formatMarkdown } from './peers/markdown.ts'
+import { estimateMemoryMib, estimateSeconds, planAxes, planBars, planPoint, type Plan } from './peers/plan.ts'
+import type { Report } from './peers/report.ts'
+import { whatIsMissing } from './peers/requirements.ts'
+import { judgeByRules } from './peers/rules.ts'
+import { MEMORY_FOLDER, runPlan } from './peers/run-plan.ts'
+import {
+  BASE,
+  DATA_NAMES,
+  IMAGE_MIB,
+  isOurs,
+  isProgramName,
+  OURS,
+  PROGRAM_NAMES,
+  RAW_LIMIT,
+  type DataName,
+  type ProgramName,
+} from './peers/scenario.ts'
 
 interface Options {
+  readonly plan?: 'bars' | 'axes'
+  readonly bars?: string
   readonly rounds: number
-  readonly receivers: number
-  readonly loss: readonly number[]
-  readonly mib: number
-  readonly mtu: number
+  readonly out?: string
+  readonly receivers?: number
+  readonly loss?: number
+  readonly data?: DataName
+  readonly mib?: number
+  readonly mtu?: number
   readonly maxMbit?: number
-  readonly out: string
+  readonly programs?: readonly ProgramName[]
 }
+
+/** Any of these options asks for a point. */
+const POINT_OPTIONS = ['receivers', 'loss', 'data', 'mib', 'mtu', 'maxMbit', 'programs'] as const
 
 const program = new Command('npm run bench:peers --')
   .description(
-    'Measures transfers in a lab of network namespaces, beside UDPcast in the same run. Needs root and a build (npm run build).',
+    'Measures transfers in a lab of network namespaces on this machine, beside UDPcast and UFTP in the same run. Needs Linux and root. ' +
+      'The exit status is 1 when a bar is missed or one of our runs fails.',
   )
-  .option('--rounds <N>', 'how often each case runs', whole(1, 100), 3)
-  .option('--receivers <N>', 'hosts that receive', whole(1, 200), 4)
-  .option('--loss <PERCENTS>', 'losses to try with ours, with commas between', parseLosses, [0, 1, 5])
-  .option('--mib <N>', 'size of the random image in MiB', whole(1, 4096), 512)
-  .option('--mtu <BYTES>', 'MTU of all links', whole(1280, 65_535), 1500)
+  .option('--plan <NAME>', 'bars: what the bars need; axes: each axis by itself [bars]', oneOf('bars', 'axes'))
+  .option('--bars <TEXT>', 'only the bars whose name contains this text')
+  .option('--rounds <N>', 'how often each case runs', whole(1, 100), 5)
+  .option('--out <FOLDER>', 'where the results go [bench/results]')
+  .optionsGroup('One point instead of a plan:')
+  .option('--receivers <N>', `hosts that receive [${BASE.receiverCount}]`, whole(1, 200))
+  .option('--loss <PERCENT>', 'packets that each receiver loses [0]', parseLoss)
+  .option('--data <NAME>', 'random, rootfs or holes [random]', oneOf(...DATA_NAMES))
+  .option(
+    '--mib <N>',
+    `size of the image in MiB [random: ${IMAGE_MIB.random}, others: ${IMAGE_MIB.rootfs}]`,
+    whole(64, 1024 ** 2),
+  )
+  .option('--mtu <BYTES>', `MTU of all links [${BASE.mtuBytes}]`, whole(1280, 65_535))
   .option('--max-mbit <N>', 'cap for every program, in Mbit/s [none]', whole(1, 100_000))
-  .option('--out <FOLDER>', 'where lab.md and lab.json go', join(import.meta.dirname, 'results'))
+  .option('--programs <LIST>', `of ${PROGRAM_NAMES.join(', ')} [${OURS},udpcast,uftp,${RAW_LIMIT}]`, parsePrograms)
   .parse()
 
 await main(program.opts())
 
 async function main(options: Options): Promise<void> {
-  const missing = [...Lab.missing(), ...missingForPeers()]
-  if (!existsSync(join(import.meta.dirname, '../dist/cli/send.js'))) missing.push('a build (npm run build)')
-  if (missing.length > 0) program.error(`error: the benchmark needs ${missing.join('; ')}`)
-  const command = ['npm run bench:peers', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' ')
-  const report = await measure(planCases(options), options, command)
-  mkdirSync(options.out, { recursive: true })
-  const images = Object.fromEntries(report.images)
-  writeFileSync(join(options.out, 'lab.json'), `${JSON.stringify({ ...report, images }, null, 2)}\n`)
-  writeFileSync(join(options.out, 'lab.md'), formatMarkdown(report))
-  process.stdout.write(`\n${formatMarkdown(report)}\nWritten to ${options.out}\n`)
-  const hasFailed = report.summaries.some(({ failures }) => failures.length > 0)
-  if (hasFailed || report.comparisons.some(({ isMet }) => isMet === false)) process.exitCode = 1
-}
-
-/** In the order in which each round runs them. */
-function planCases({ receivers, loss, mtu, maxMbit }: Options): Case[] {
-  const base = {
-    ...{ receiverCount: receivers, mtuBytes: mtu },
-    ...(maxMbit === undefined ? {} : { maxBitsPerSec: maxMbit * 1e6 }),
-  }
-  const lossless: Scenario = { ...base, data: 'random', lossPercent: 0 }
-  return [
-    ...loss.map((lossPercent) => ({ program: OURS, scenario: { ...lossless, lossPercent } })),
-    ...PEERS.map((peer) => ({ program: peer, scenario: lossless })),
-    { program: OURS, scenario: { ...base, data: 'rootfs', lossPercent: 0 } },
-  ]
-}
-
-/** Runs all cases in turn, round by round, so that whatever else the machine does meets all of them alike. */
-async function measure(cases: readonly Case[], options: Options, command: string): Promise<Report> {
+  const plan = choosePlan(options)
+  const missing = whatIsMissing(MEMORY_FOLDER, estimateMemoryMib(plan))
+  if (missing !== undefined) program.error(`error: ${missing}`)
+  const say = (text: string): void => void process.stdout.write(text)
+  const minutes = (options.rounds * plan.cases.reduce((sum, one) => sum + estimateSeconds(one), 0)) / 60
+  say(`${plan.cases.length} cases in ${options.rounds} rounds: about ${Math.ceil(minutes)} minutes on two processors\n`)
+  const command = ['npm run bench:peers', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(
+    ' ',
+  )
   const environment = readEnvironment(command)
-  const folder = mkdtempSync(join(MEMORY_FOLDER, 'skilfish-bench-'))
-  const lab = Lab.up({ receiverCount: options.receivers, mtuBytes: options.mtu })
-  try {
-    const images = new Map<DataName, BenchImage>()
-    for (const data of new Set(cases.map(({ scenario }) => scenario.data)))
-      images.set(data, await makeImage(data, folder, options.mib * 1024 ** 2))
-    const outcomes = cases.map((plan) => ({ plan, runs: [] as CaseRun[], failures: [] as string[] }))
-    for (let round = 1; round <= options.rounds; round++) {
-      for (const { plan, runs, failures } of outcomes) {
-        process.stdout.write(`round ${round}: ${plan.program}, ${describeScenario(plan.scenario)}: `)
-        try {
-          const run = await runCase(lab, plan, images.get(plan.scenario.data)!.path)
-          runs.push(run)
-          process.stdout.write(`${(run.wholeRunMs / 1000).toFixed(2)} s\n`)
-        } catch (error) {
-          failures.push(error instanceof Error ? error.message : String(error))
-          process.stdout.write(`failed\n${failures.at(-1)!}\n`)
-        }
-      }
-    }
-    const summaries = outcomes.map(({ plan, runs, failures }) => summarize(plan, runs, failures))
-    return { environment, images, summaries, comparisons: compare(summaries, images) }
-  } finally {
-    lab.down()
-    rmSync(folder, { recursive: true, force: true })
-  }
+  const findings = await runPlan(plan, options.rounds, say)
+  const bars = judgeBars(plan.bars, findings)
+  const others = judgeByRules(findings).filter(({ label }) => bars.every((bar) => bar.label !== label))
+  const { name } = plan
+  const report: Report = { name, roundCount: options.rounds, environment, ...findings, verdicts: [...bars, ...others] }
+  const { out = join(import.meta.dirname, 'results') } = options
+  writeReport(report, out)
+  say(`\n${formatMarkdown(report)}\nWritten to ${join(out, name)}.md, .json and .svg\n`)
+  if (hasFailed(report)) process.exitCode = 1
+}
+
+function choosePlan(options: Options): Plan {
+  const isPoint = POINT_OPTIONS.some((name) => options[name] !== undefined)
+  if (
+    [isPoint, options.bars !== undefined, options.plan === 'axes'].filter(Boolean).length > 1 ||
+    (isPoint && options.plan)
+  )
+    program.error('error: --plan axes, --bars and the options of one point exclude each other')
+  if (isPoint) return choosePoint(options)
+  if (options.plan === 'axes') return planAxes()
+  const { bars: text = '' } = options
+  const bars = BARS.filter(({ label }) => label.includes(text))
+  if (bars.length === 0)
+    program.error(`error: no bar contains "${text}"; there are\n${BARS.map(({ label }) => `  ${label}`).join('\n')}`)
+  return planBars(bars)
+}
+
+function choosePoint({
+  programs = [OURS, 'udpcast', 'uftp', RAW_LIMIT],
+  data = BASE.data,
+  maxMbit,
+  ...options
+}: Options): Plan {
+  return planPoint(programs, {
+    data,
+    imageMib: options.mib ?? IMAGE_MIB[data],
+    receiverCount: options.receivers ?? BASE.receiverCount,
+    lossPercent: options.loss ?? BASE.lossPercent,
+    mtuBytes: options.mtu ?? BASE.mtuBytes,
+    ...(maxMbit === undefined ? {} : { maxBitsPerSec: maxMbit * 1e6 }),
+  })
+}
+
+function writeReport(report: Report, folder: string): void {
+  mkdirSync(folder, { recursive: true })
+  const write = (ending: string, text: string): void => writeFileSync(join(folder, `${report.name}.${ending}`), text)
+  write('json', `${JSON.stringify({ ...report, images: Object.fromEntries(report.images) }, null, 2)}\n`)
+  write('md', formatMarkdown(report))
+  write('svg', formatChart(report.summaries))
+}
+
+/** A peer's failed runs count only where a bar is left without a figure. */
+function hasFailed({ verdicts, summaries, start }: Report): boolean {
+  const failures = summaries.filter(({ program: name }) => isOurs(name)).flatMap((summary) => summary.failures)
+  return failures.length > 0 || (start?.failures ?? []).length > 0 || verdicts.some(({ isMet }) => isMet === false)
 }
 
 function whole(least: number, most: number): (text: string) => number {
@@ -108,9 +142,25 @@ function whole(least: number, most: number): (text: string) => number {
   }
 }
 
-function parseLosses(text: string): number[] {
-  const percents = text.split(',').map(Number)
-  if (percents.some((percent) => !(percent >= 0 && percent < 100)))
-    throw new InvalidArgumentError('It must be percentages from 0 to below 100, with commas between.')
-  return percents
+function oneOf<Name extends string>(...names: readonly Name[]): (text: string) => Name {
+  return (text) => {
+    const found = names.find((name) => name === text)
+    if (found === undefined) throw new InvalidArgumentError(`It must be one of ${names.join(', ')}.`)
+    return found
+  }
+}
+
+function parseLoss(text: string): number {
+  const percent = Number(text)
+  if (text === '' || !(percent >= 0 && percent < 100))
+    throw new InvalidArgumentError('It must be a percentage from 0 to below 100.')
+  return percent
+}
+
+function parsePrograms(text: string): ProgramName[] {
+  return text.split(',').map((name) => {
+    if (!isProgramName(name))
+      throw new InvalidArgumentError(`It must be some of ${PROGRAM_NAMES.join(', ')}, with commas between.`)
+    return name
+  })
 }

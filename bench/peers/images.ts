@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { runCommand } from '../../test/lab/command.ts'
-import { allocatedBytes, writeRandomImage } from '../../test/lab/images.ts'
+import { allocatedBytes, writeIslandImage, writeRandomImage } from '../../test/lab/images.ts'
 import { rootfsImage } from '../../test/lab/rootfs-image.ts'
-import type { DataName } from './scenario.ts'
+import type { Scenario } from './scenario.ts'
 
 export interface BenchImage {
   readonly path: string
@@ -11,18 +11,52 @@ export interface BenchImage {
   readonly allocatedBytes: number
 }
 
-/** Makes the image in a folder of the caller's, which removes it. The rootfs has its own size, whatever `randomBytes` is. */
-export async function makeImage(data: DataName, folder: string, randomBytes: number): Promise<BenchImage> {
-  const path = join(folder, data)
+const MIB = 1024 ** 2
+
+/** Of the image `holes`. */
+const ISLANDS = { islandCount: 4096, islandBytes: 128 * 1024, seed: 2 }
+
+/** Of the image `rootfs`: 512 MiB in 4 GiB. */
+const ROOTFS_SHARE = 1 / 8
+
+/** Scenarios with the same name have the same image. */
+export const imageName = ({ data, imageMib }: Scenario): string => `${data}-${imageMib}MiB`
+
+/** What will be stored of an image, about, in MiB. */
+export function storedMib({ data, imageMib }: Scenario): number {
   switch (data) {
     case 'random':
-      await writeRandomImage(path, randomBytes, 1)
+      return imageMib
+    case 'rootfs':
+      return imageMib * ROOTFS_SHARE
+    case 'holes':
+      return Math.min(imageMib, (ISLANDS.islandCount * ISLANDS.islandBytes) / 2 / MIB)
+  }
+}
+
+/** Makes a scenario's image in a folder of the caller's, which removes it. */
+export async function makeImage(scenario: Scenario, folder: string): Promise<BenchImage> {
+  const path = join(folder, imageName(scenario))
+  const sizeBytes = scenario.imageMib * MIB
+  switch (scenario.data) {
+    case 'random':
+      await writeRandomImage(path, sizeBytes, 1)
       break
     case 'rootfs':
-      runCommand('cp', ['--sparse=always', rootfsImage(), path])
+      runCommand('cp', [
+        '--sparse=always',
+        rootfsImage({ sizeBytes, contentBytes: rootfsContentBytes(sizeBytes) }),
+        path,
+      ])
+      break
+    case 'holes':
+      await writeIslandImage(path, { sizeBytes, ...ISLANDS })
       break
     default:
-      data satisfies never
+      scenario.data satisfies never
   }
-  return { path, sizeBytes: Number(runCommand('stat', ['-c', '%s', path])), allocatedBytes: allocatedBytes(path) }
+  return { path, sizeBytes, allocatedBytes: allocatedBytes(path) }
 }
+
+/** Files, so that with its own tables the file system takes about {@link ROOTFS_SHARE}. */
+const rootfsContentBytes = (sizeBytes: number): number => Math.round((sizeBytes * 500) / 4096)

@@ -1,71 +1,72 @@
-import type { BenchImage } from './images.ts'
-import type { Comparison } from './rules.ts'
 import type { Environment } from './environment.ts'
-import { describeScenario, type DataName } from './scenario.ts'
+import type { Findings, StartSummary } from './findings.ts'
+import { imageName } from './images.ts'
+import type { Report } from './report.ts'
+import { describeScenario, isSameCase, OURS } from './scenario.ts'
 import type { Spread } from './statistics.ts'
 import type { CaseSummary } from './summary.ts'
+import type { Unit, Verdict } from './verdict.ts'
 
 const MIB = 1024 ** 2
 
-/** Everything that one run of the benchmark found; what the JSON file holds. */
-export interface Report {
-  readonly environment: Environment
-  readonly images: ReadonlyMap<DataName, BenchImage>
-  readonly summaries: readonly CaseSummary[]
-  readonly comparisons: readonly Comparison[]
-}
-
 /** Writes the report for people. */
-export function formatMarkdown({ environment, images, summaries, comparisons }: Report): string {
-  const failures = summaries.flatMap((summary) =>
-    summary.failures.map((text) => `### ${summary.program}, ${describeScenario(summary.scenario)}\n\n${fence(text)}`),
-  )
+export function formatMarkdown({ name, roundCount, environment, images, summaries, start, verdicts }: Report): string {
+  const failures = [
+    ...summaries.flatMap((summary) =>
+      summary.failures.map((text) => `### ${summary.program}, ${describeScenario(summary.scenario)}\n\n${fence(text)}`),
+    ),
+    ...(start?.failures ?? []).map((text) => `### Start of our commands\n\n${fence(text)}`),
+  ]
   return [
-    '# Transfers in the network lab',
+    '# Skilfish and its peers in the network lab',
     `Written by \`${environment.command}\`. Hosts are network namespaces on one machine, joined by a bridge that splits super-packets ` +
       'as a wire would; images and copies are in memory. Programs take turns, round by round. A cell holds the median, with the least ' +
       'and the most in brackets. Every copy was compared with its source.',
-    formatEnvironment(environment, images),
-    '## Figures',
+    formatEnvironment(environment, images, roundCount),
+    '## Bars',
     table(
-      [
-        ...[
-          'Program',
-          'Scenario',
-          'Runs',
-          'Whole run, s',
-          'Sent, MiB',
-          'Feedback, KiB',
-          'Sender CPU, s',
-          'Receiver CPU, s',
-        ],
-        ...['Sender memory, MiB', 'Receiver memory, MiB', 'Socket drops'],
-      ],
-      summaries.map(formatSummary),
-    ),
-    'Time is from the start of the first process to the exit of the last. Bytes are those of Ethernet frames at the interface of the ' +
-      "sender's host. Processor time is user and system, a receiver's the mean of all; here, delivering a packet to the receivers' " +
-      "sockets is the sender's system time. Memory is the resident peak, a receiver's that of the largest.",
-    '## Comparisons',
-    table(
-      ['Ratio', 'Value', 'At most', 'Met'],
-      comparisons.map(({ label, value, atMost, isMet }) => [
-        label,
-        value.toFixed(3),
-        atMost?.toFixed(2) ?? '',
-        isMet === undefined ? '' : isMet ? 'yes' : '**no**',
+      ['What', 'Measured', 'Wanted', 'Met'],
+      verdicts.map((verdict) => [
+        verdict.label,
+        formatMeasured(verdict),
+        formatWanted(verdict),
+        verdict.isMet === undefined ? '' : verdict.isMet ? 'yes' : '**no**',
       ]),
     ),
-    ...(failures.length === 0 ? [] : ['## Failures', ...failures]),
+    '## Figures',
+    `![Times of whole runs](${name}.svg)`,
+    table(
+      FIGURES,
+      summaries.map((summary) => formatSummary(summary, { images, summaries })),
+    ),
+    'Time is from the start of the first process to the exit of the last (uftpd, which never exits, is not waited for). The ratio is ' +
+      'that time over that of skilfish in the same scenario. Bytes are those of Ethernet frames at the interface of the ' +
+      "sender's host. Processor time is user and system, a receiver's the mean of all, for each GiB that is stored of the image, holes " +
+      "not counted; here, delivering a packet to the receivers' sockets is the sender's system time. Memory is the resident peak, a " +
+      "receiver's that of the largest. `raw-limit` is a stream over the same sockets with no protocol and no files, at the highest " +
+      'rate at which nothing was lost.',
+    ...(start ? ['## Start of our commands', formatStart(start)] : []),
+    ...(failures.length === 0
+      ? []
+      : [
+          '## Runs that failed',
+          'A program that is not ours is given further tries in the same round; ours is not. None of these runs is in the figures.',
+          ...failures,
+        ]),
   ]
     .join('\n\n')
     .concat('\n')
 }
 
-function formatEnvironment(environment: Environment, images: ReadonlyMap<DataName, BenchImage>): string {
+const FIGURES = [
+  ...['Program', 'Scenario', 'Runs', 'Whole run, s', 'Ratio', 'Transfer alone, s', 'Sent, MiB', 'Feedback, KiB'],
+  ...['Sender CPU, s/GiB', 'Receiver CPU, s/GiB', 'Sender memory, MiB', 'Receiver memory, MiB', 'Socket drops'],
+]
+
+function formatEnvironment(environment: Environment, images: Findings['images'], roundCount: number): string {
   const { date, commit, kernel, processor, processorCount, memoryBytes, loadBefore, versions } = environment
   return [
-    `- Date: ${date}`,
+    `- Date: ${date}, ${roundCount === 1 ? '1 round' : `${roundCount} rounds`}`,
     `- Commit: ${commit}`,
     `- Machine: ${processorCount} × ${processor}, ${(memoryBytes / 1024 ** 3).toFixed(0)} GiB, Linux ${kernel}, load before the first run ${loadBefore.toFixed(1)}`,
     `- Versions: ${Object.entries(versions)
@@ -78,21 +79,42 @@ function formatEnvironment(environment: Environment, images: ReadonlyMap<DataNam
   ].join('\n')
 }
 
-function formatSummary(summary: CaseSummary): string[] {
+function formatSummary(summary: CaseSummary, { images, summaries }: Pick<Findings, 'images' | 'summaries'>): string[] {
   const { program, scenario, runCount, failures } = summary
   const runs = failures.length === 0 ? String(runCount) : `${runCount} and ${failures.length} failed`
-  const mib = (bytes: number): string => (bytes / MIB).toFixed(0)
+  const ours = summaries.find((other) => isSameCase(other, { program: OURS, scenario }))
+  const ratio = summary.wholeRunMs.median / (ours?.wholeRunMs.median ?? NaN)
+  const gib = (images.get(imageName(scenario))?.allocatedBytes ?? NaN) / 1024 ** 3
+  const seconds = (ms: number): string => (ms / 1000).toFixed(2)
+  const secondsPerGib = (value: number): string => (value / gib).toFixed(2)
   return [
     ...[program, describeScenario(scenario), runs],
-    formatSpread(summary.wholeRunMs, (ms) => (ms / 1000).toFixed(2)),
+    formatSpread(summary.wholeRunMs, seconds),
+    Number.isNaN(ratio) ? '–' : ratio.toFixed(2),
+    formatSpread(summary.transferMs, seconds),
     formatSpread(summary.sentBytes, (bytes) => (bytes / MIB).toFixed(1)),
     formatSpread(summary.feedbackBytes, (bytes) => (bytes / 1024).toFixed(0)),
-    formatSpread(summary.senderSeconds, (seconds) => seconds.toFixed(2)),
-    formatSpread(summary.receiverSeconds, (seconds) => seconds.toFixed(2)),
-    formatSpread(summary.senderPeakBytes, mib),
-    formatSpread(summary.receiverPeakBytes, mib),
+    formatSpread(summary.senderSeconds, secondsPerGib),
+    formatSpread(summary.receiverSeconds, secondsPerGib),
+    formatSpread(summary.senderPeakBytes, mebibytes),
+    formatSpread(summary.receiverPeakBytes, mebibytes),
     formatSpread(summary.socketDropCount, String),
   ]
+}
+
+function formatStart({ receiverReadyMs, firstDataMs }: StartSummary): string {
+  const ms = (value: number): string => value.toFixed(0)
+  return table(
+    ['From', 'Until', 'ms'],
+    [
+      ['the start of `skilfish-recv`', 'its host has joined the group', formatSpread(receiverReadyMs, ms)],
+      [
+        'the start of `skilfish-send`, receivers waiting',
+        'its first data packet at a host',
+        formatSpread(firstDataMs, ms),
+      ],
+    ],
+  )
 }
 
 function formatSpread({ median, min, max }: Spread, format: (value: number) => string): string {
@@ -100,6 +122,16 @@ function formatSpread({ median, min, max }: Spread, format: (value: number) => s
   const [middle, least, most] = [median, min, max].map(format)
   return least === most ? middle! : `${middle!} [${least!}–${most!}]`
 }
+
+const formatMeasured = ({ measured, unit }: Verdict): string =>
+  Number.isNaN(measured) ? 'not measured' : `${formatNumber(measured, unit)} ${unit}`
+
+function formatWanted({ bound, unit }: Verdict): string {
+  if (!bound) return ''
+  return 'atLeast' in bound ? `at least ${bound.atLeast} ${unit}` : `at most ${bound.atMost} ${unit}`
+}
+
+const formatNumber = (value: number, unit: Unit): string => (unit === '×' ? value.toFixed(3) : value.toFixed(0))
 
 const mebibytes = (bytes: number): string => (bytes / MIB).toFixed(0)
 

@@ -2,49 +2,58 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { requireIdentical } from '../../test/lab/images.ts'
 import type { Lab } from '../../test/lab/lab.ts'
-import { measureTransfer, type TransferFigures } from '../../test/lab/measured-transfer.ts'
-import { PEER_NAMES, runPeer, type PeerName } from '../../test/lab/peers.ts'
+import { measureTransfer } from '../../test/lab/measured-transfer.ts'
+import { runPeer, type PeerFigures } from '../../test/lab/peers.ts'
 import type { SendResult } from '../../src/index.ts'
-import type { Case, Scenario } from './scenario.ts'
-
-/** The name of our own program in tables. */
-export const OURS = 'skilfish'
-
-/** Where images and copies are: in memory, so that no disk slows a transfer down. */
-export const MEMORY_FOLDER = '/dev/shm'
+import { findLosslessRate, type RateTry } from './rate-search.ts'
+import { runRawStream, type RawRun } from './raw-limit.ts'
+import { isPeer, OURS_WITHOUT_OFFLOAD, RAW_LIMIT, type Case } from './scenario.ts'
 
 const SEND = join(import.meta.dirname, '../../dist/cli/send.js')
 const RECEIVE = join(import.meta.dirname, '../../dist/cli/recv.js')
 
-/** Many times what the slowest case takes. */
-const TIMEOUT_MS = 120_000
-
 /** One transfer, measured; every copy has been compared with its source. */
-export interface CaseRun extends TransferFigures {
-  /** What our sender says of itself; absent for peers. */
+export interface CaseRun extends PeerFigures {
+  /** What our sender says of itself; absent for other programs. */
   readonly result?: SendResult
+  /** Of a raw stream, which has no copies. */
+  readonly rate?: RateTry
+}
+
+export interface CasePlace {
+  /** With the scenario's receivers and MTU. */
+  readonly lab: Lab
+  readonly sourcePath: string
+  /** In memory, so that no disk slows a transfer down. What is made there is removed again. */
+  readonly folder: string
+  readonly timeoutMs: number
+  /** What the run before found of a raw stream. */
+  readonly known?: RateTry | undefined
 }
 
 /**
- * Runs a case once in a lab that has its receivers and its MTU.
+ * Runs a case once. For the raw limit that is a search, of which the run that succeeded at the highest rate counts.
  * @throws Error when a process fails, the time is up, or a copy differs from the source
  */
-export async function runCase(lab: Lab, { program, scenario }: Case, sourcePath: string): Promise<CaseRun> {
+export async function runCase({ program, scenario }: Case, place: CasePlace): Promise<CaseRun> {
+  const { lab, timeoutMs } = place
   lab.loss(scenario.lossPercent)
-  if (program === OURS) return runOurs(lab, scenario, sourcePath)
-  if (!isPeerName(program)) throw new RangeError(`There is no program ${program}`)
+  if (program === RAW_LIMIT) return searchRawLimit({ program, scenario }, place)
+  if (!isPeer(program)) return runOurs({ program, scenario }, place)
   const { receiverCount, maxBitsPerSec } = scenario
   const cap = maxBitsPerSec === undefined ? {} : { maxBitsPerSec }
-  return runPeer(program, { lab, sourcePath, receiverCount, folder: MEMORY_FOLDER, timeoutMs: TIMEOUT_MS, ...cap })
+  return runPeer(program, { ...place, receiverCount, timeoutMs, ...cap })
 }
 
-const isPeerName = (name: string): name is PeerName => PEER_NAMES.some((peer) => peer === name)
-
-async function runOurs(lab: Lab, scenario: Scenario, sourcePath: string): Promise<CaseRun> {
+async function runOurs(
+  { program, scenario }: Case,
+  { lab, sourcePath, folder, timeoutMs }: CasePlace,
+): Promise<CaseRun> {
   const { receiverCount, mtuBytes, maxBitsPerSec } = scenario
-  const folder = mkdtempSync(join(MEMORY_FOLDER, 'skilfish-ours-'))
-  const copyPaths = Array.from({ length: receiverCount }, (_, index) => join(folder, String(index + 1), 'copy'))
-  const common = ['--json', '--quiet', '--interface', 'eth0']
+  const copies = mkdtempSync(join(folder, 'skilfish-'))
+  const copyPaths = Array.from({ length: receiverCount }, (_, index) => join(copies, String(index + 1), 'copy'))
+  const offload = program === OURS_WITHOUT_OFFLOAD ? ['--no-offload'] : []
+  const common = ['--json', '--quiet', '--interface', 'eth0', ...offload]
   const cap = maxBitsPerSec === undefined ? [] : ['--max-bitrate', String(maxBitsPerSec)]
   const sendOptions = [...common, '--min-receivers', String(receiverCount), '--mtu', String(mtuBytes), ...cap]
   try {
@@ -52,12 +61,12 @@ async function runOurs(lab: Lab, scenario: Scenario, sourcePath: string): Promis
     const figures = await measureTransfer(lab, {
       sender: { command: process.execPath, args: [SEND, ...sendOptions, '--no-keyboard', sourcePath] },
       receivers: copyPaths.map((path) => ({ command: process.execPath, args: [RECEIVE, ...common, path] })),
-      timeoutMs: TIMEOUT_MS,
+      timeoutMs,
     })
     for (const path of copyPaths) await requireIdentical(sourcePath, path)
     return { ...figures, result: parseResult(figures.sender.output) }
   } finally {
-    rmSync(folder, { recursive: true, force: true })
+    rmSync(copies, { recursive: true, force: true })
   }
 }
 
@@ -66,4 +75,11 @@ function parseResult(output: string): SendResult {
   const line = output.split('\n').findLast((text) => text.startsWith('{"type":"result"'))
   if (line === undefined) throw new Error(`The sender told no result:\n${output}`)
   return JSON.parse(line) as SendResult
+}
+
+async function searchRawLimit({ scenario }: Case, { lab, timeoutMs, known }: CasePlace): Promise<CaseRun> {
+  const found = await findLosslessRate<RawRun>((cap) => runRawStream(lab, scenario, timeoutMs, cap), known)
+  if (!found) throw new Error('No rate was found at which the raw stream loses nothing')
+  const { capBitsPerSec, bitsPerSec, isLossless, ...figures } = found
+  return { ...figures, rate: { ...(capBitsPerSec === undefined ? {} : { capBitsPerSec }), bitsPerSec, isLossless } }
 }

@@ -10,6 +10,8 @@ export interface CaseSummary extends Case {
   readonly failures: readonly string[]
   /** From the start of the first process to the exit of the last. */
   readonly wholeRunMs: Spread
+  /** What the program itself gives as the time of the transfer alone; NaN where it gives none. */
+  readonly transferMs: Spread
   /** Bytes of Ethernet frames that left the sender's host, and that came back. */
   readonly sentBytes: Spread
   readonly feedbackBytes: Spread
@@ -31,6 +33,7 @@ export function summarize(plan: Case, runs: readonly CaseRun[], failures: readon
     ...plan,
     ...{ runCount: runs.length, failures },
     wholeRunMs: spread((run) => run.wholeRunMs),
+    transferMs: spreadOf(runs.flatMap((run) => run.transferMs ?? [])),
     sentBytes: spread((run) => run.sentBytes),
     feedbackBytes: spread((run) => run.feedbackBytes),
     senderSeconds: spread((run) => processorSeconds(run.sender)),

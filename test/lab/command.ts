@@ -29,14 +29,21 @@ export function runCommand(command: string, args: readonly string[], input = '')
   return result.stdout
 }
 
+/** Debian package → the commands wanted of it. */
+export type Packages = Readonly<Record<string, readonly string[]>>
+
 /**
  * Of the packages that are asked for, those whose commands this machine lacks, as one line for people each.
- * @param packages Debian package → the commands wanted of it
  */
-export function missingPackages(packages: Readonly<Record<string, readonly string[]>>): string[] {
-  return Object.entries(packages).flatMap(([name, commands]) => {
+export function missingPackages(packages: Packages): string[] {
+  return absentPackages(packages).map(([name, commands]) => `Debian package ${name} (for ${commands.join(', ')})`)
+}
+
+/** The same as names, each with those of its commands that are absent. */
+export function absentPackages(packages: Packages): [string, string[]][] {
+  return Object.entries(packages).flatMap(([name, commands]): [string, string[]][] => {
     const absent = commands.filter((command) => !hasCommand(command))
-    return absent.length > 0 ? [`Debian package ${name} (for ${absent.join(', ')})`] : []
+    return absent.length > 0 ? [[name, absent]] : []
   })
 }
 

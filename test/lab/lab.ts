@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { COMMAND_ENVIRONMENT, missingPackages, runCommand } from './command.ts'
+import { COMMAND_ENVIRONMENT, missingPackages, runCommand, type Packages } from './command.ts'
 import { namespacePrefix, removeNamespaces, removeStaleNamespaces } from './namespaces.ts'
 
 export interface LabOptions {
@@ -32,7 +32,8 @@ export interface HostCounters {
   readonly socketDropCount: number
 }
 
-const PACKAGES = { iproute2: ['ip', 'tc'], ethtool: ['ethtool'], nftables: ['nft'] }
+/** What a lab needs. */
+export const LAB_PACKAGES: Packages = { iproute2: ['ip', 'tc'], ethtool: ['ethtool'], nftables: ['nft'] }
 
 /** Bits of the capability sets in `/proc/PID/status`. Source: linux/capability.h. */
 const CAPABILITIES = { CAP_NET_ADMIN: 12n, CAP_SYS_ADMIN: 21n }
@@ -77,7 +78,7 @@ export class Lab {
 
   /** What this machine lacks to build a lab, a line for people each; empty when nothing. */
   static missing(): string[] {
-    const lines = missingPackages(PACKAGES)
+    const lines = missingPackages(LAB_PACKAGES)
     const effective = BigInt(`0x${/^CapEff:\s*(\w+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'}`)
     const absent = Object.entries(CAPABILITIES).flatMap(([name, bit]) => ((effective >> bit) & 1n ? [] : [name]))
     if (absent.length > 0) lines.push(`root (this process lacks ${absent.join(' and ')})`)

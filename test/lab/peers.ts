@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { missingPackages, runCommand } from './command.ts'
+import { missingPackages, runCommand, type Packages } from './command.ts'
 import { requireIdentical } from './images.ts'
 import type { Lab } from './lab.ts'
 import { measureTransfer, type TransferFigures, type TransferPlan } from './measured-transfer.ts'
@@ -36,7 +36,12 @@ export interface PeerFigures extends TransferFigures {
   readonly transferMs?: number
 }
 
-const PACKAGES = { udpcast: ['udp-sender', 'udp-receiver'], uftp: ['uftp', 'uftpd'], lzop: ['lzop'] }
+/** What the peers are. */
+export const PEER_PACKAGES: Packages = {
+  udpcast: ['udp-sender', 'udp-receiver'],
+  uftp: ['uftp', 'uftpd'],
+  lzop: ['lzop'],
+}
 
 const TIMEOUT_MS = 600_000
 
@@ -44,12 +49,12 @@ const TIMEOUT_MS = 600_000
 const UFTP_HEADROOM_BYTES = 200
 
 /** What this machine lacks to run the peers, a line for people each; empty when nothing. */
-export const missingForPeers = (): string[] => missingPackages(PACKAGES)
+export const missingForPeers = (): string[] => missingPackages(PEER_PACKAGES)
 
 /** Debian package → installed version. */
 export function peerVersions(): Record<string, string> {
   const format = '${Package} ${Version}\n'
-  const lines = runCommand('dpkg-query', ['-W', '-f', format, ...Object.keys(PACKAGES)])
+  const lines = runCommand('dpkg-query', ['-W', '-f', format, ...Object.keys(PEER_PACKAGES)])
     .trim()
     .split('\n')
   return Object.fromEntries(lines.map((line) => line.split(' ') as [string, string]))

@@ -18,7 +18,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, sep } from 'node:path'
-import { missingPackages, runCommand } from './command.ts'
+import { missingPackages, runCommand, type Packages } from './command.ts'
 
 /** Where files are taken from: programs, libraries, and the texts, icons and tables beside them. */
 const ROOTS = ['/usr/bin', '/usr/sbin', '/usr/lib', '/usr/share']
@@ -32,7 +32,8 @@ const BLOCK_BYTES = 4096
 /** Part of the cached file's name: raise it with each change of how the image is made. */
 const RECIPE = 1
 
-const PACKAGES = { e2fsprogs: ['mke2fs'] }
+/** What makes the image. */
+export const ROOTFS_PACKAGES: Packages = { e2fsprogs: ['mke2fs'] }
 
 export interface RootfsImageOptions {
   /** About how much data the file system holds, in bytes; 500 MiB unless given. */
@@ -55,7 +56,7 @@ export function rootfsImage(options: RootfsImageOptions = {}): string {
   const folder = cacheFolder()
   const path = join(folder, `rootfs-${RECIPE}-${contentBytes}-in-${sizeBytes}.ext4`)
   if (existsSync(path)) return path
-  const missing = missingPackages(PACKAGES)
+  const missing = missingPackages(ROOTFS_PACKAGES)
   if (missing.length > 0) throw new Error(`The root filesystem image needs ${missing.join('; ')}`)
   const work = mkdtempSync(join(folder, 'making-'))
   try {

@@ -1,0 +1,131 @@
+// A stream of datagrams over the sockets that Skilfish uses, with no protocol: what the system and Node.js can do at best.
+//   node raw-stream.mjs recv GROUP SEGMENT_BYTES
+//       counts what comes, reports it to the sender when that is done, and ends
+//   node raw-stream.mjs send GROUP SEGMENT_BYTES TOTAL_BYTES RECEIVER_COUNT [BITS_PER_SEC]
+//       waits until so many receivers have answered, sends TOTAL_BYTES rounded up to whole segments, and prints
+//       {"sentBytes", "sendMs", "receivedBytes": [...]}
+// Everything but data is one byte long. The system may join it to the data before it (UDP_GRO): it is what whole segments leave over.
+import { performance } from 'node:perf_hooks'
+import { clearInterval, clearTimeout, setInterval, setTimeout } from 'node:timers'
+import { openUdpSocket, parseGroup, resolveInterface } from '../../dist/io/index.js'
+
+const HELLO = 1
+const END = 2
+const REPORT_BYTES = 8
+
+/** How often it is sent until all have answered, and how many times at the most, milliseconds. */
+const REPEAT_MS = 5
+const MAX_REPEATS = 4000
+
+/** Sends under way at once, as many as Skilfish has. */
+const MAX_SENDS = 8
+
+/** A sender that woke up late makes up for no more than this, milliseconds. */
+const MAX_LATE_MS = 4
+
+const [role, group, segment, total, count, bitsPerSec] = process.argv.slice(2)
+const segmentBytes = Number(segment)
+const socket = await openUdpSocket({
+  group: parseGroup(group, 9757),
+  role: role === 'send' ? 'sender' : 'receiver',
+  interface: resolveInterface('eth0', 4),
+})
+if (!socket.facts.offload) fail(`no offload: ${socket.facts.offloadNote}`)
+
+if (role === 'send') await send()
+else receive()
+
+function receive() {
+  let receivedBytes = 0
+  socket.onMessage = (bytes, address, port) => {
+    const restBytes = bytes.length % segmentBytes
+    receivedBytes += bytes.length - restBytes
+    if (restBytes === 0) return
+    if (bytes[bytes.length - 1] === HELLO) socket.sendTo(Uint8Array.of(HELLO), 1, address, port, failOn)
+    else socket.sendTo(new Uint8Array(Float64Array.of(receivedBytes).buffer), REPORT_BYTES, address, port, close)
+  }
+}
+
+async function send() {
+  await askAll(HELLO)
+  const sentBytes = Math.ceil(Number(total) / segmentBytes) * segmentBytes
+  const sendMs = await stream(sentBytes, bitsPerSec ? Number(bitsPerSec) / 8000 : Infinity)
+  const answers = await askAll(END)
+  const receivedBytes = [...answers.values()].map((bytes) => new Float64Array(bytes.slice().buffer)[0])
+  console.log(JSON.stringify({ sentBytes, sendMs, receivedBytes }))
+  await socket.close()
+}
+
+/** Resolves to the answers by address, once all receivers have answered. */
+function askAll(question) {
+  const answers = new Map()
+  const wantedBytes = question === END ? REPORT_BYTES : 1
+  return new Promise((resolve) => {
+    let repeats = 0
+    const ask = () => {
+      if (repeats++ === MAX_REPEATS) fail(`${answers.size} of ${count} receivers answer`)
+      socket.sendToGroup(Uint8Array.of(question), 1, 1, failOn)
+    }
+    const timer = setInterval(ask, REPEAT_MS)
+    socket.onMessage = (bytes, address) => {
+      if (bytes.length !== wantedBytes) return
+      answers.set(address, bytes)
+      if (answers.size < Number(count)) return
+      clearInterval(timer)
+      resolve(answers)
+    }
+    ask()
+  })
+}
+
+/** Resolves to the time that it took, in ms, when the kernel has all. */
+function stream(sentBytes, bytesPerMs) {
+  const runBytes = socket.maxSegmentCount(segmentBytes) * segmentBytes
+  const buffer = new Uint8Array(runBytes).fill(0x55)
+  const startMs = performance.now()
+  let originMs = startMs
+  let leftBytes = sentBytes
+  let paidBytes = 0
+  let sendCount = 0
+  let timer
+  return new Promise((resolve) => {
+    const done = (error) => {
+      failOn(error)
+      sendCount--
+      if (leftBytes === 0 && sendCount === 0) resolve(performance.now() - startMs)
+      else pump()
+    }
+    const pump = () => {
+      const nowMs = performance.now()
+      // What is not caught up with is let go.
+      originMs = Math.max(originMs, nowMs - paidBytes / bytesPerMs - MAX_LATE_MS)
+      while (leftBytes > 0 && sendCount < MAX_SENDS) {
+        if (bytesPerMs !== Infinity && paidBytes > (nowMs - originMs) * bytesPerMs) {
+          clearTimeout(timer)
+          timer = setTimeout(pump, 1)
+          return
+        }
+        const bytes = Math.min(runBytes, leftBytes)
+        leftBytes -= bytes
+        paidBytes += bytes
+        sendCount++
+        socket.sendToGroup(buffer, bytes, segmentBytes, done)
+      }
+    }
+    pump()
+  })
+}
+
+function close(error) {
+  failOn(error)
+  void socket.close()
+}
+
+function failOn(error) {
+  if (error) fail(error.message)
+}
+
+function fail(message) {
+  console.error(message)
+  process.exit(1)
+}
