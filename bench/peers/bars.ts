@@ -103,22 +103,22 @@ function processorBar(scenario: Scenario): Bar {
 
 function growthBar(few: Scenario, many: Scenario, atMost: number): Bar {
   const label = `time, over that with ${few.receiverCount} receiver: ${describeScenario(many)}`
-  const ratio = (more: CaseSummary, less: CaseSummary): number => more.wholeRunMs.median / less.wholeRunMs.median
-  return ratioBar(label, { program: OURS, scenario: many }, { program: OURS, scenario: few }, { atMost }, ratio)
+  const ratio = (less: CaseSummary, more: CaseSummary): number => more.wholeRunMs.median / less.wholeRunMs.median
+  return ratioBar(label, { program: OURS, scenario: few }, { program: OURS, scenario: many }, { atMost }, ratio)
 }
 
 function ratioBar(
   label: string,
-  ours: Case,
+  one: Case,
   other: Case,
   bound: Bound,
-  ratio: (ours: CaseSummary, other: CaseSummary) => number,
+  ratio: (one: CaseSummary, other: CaseSummary) => number,
 ): Bar {
   const measure = ({ summaries }: Findings): number => {
-    const [mine, its] = [findCase(summaries, ours), findCase(summaries, other)]
-    return mine && its ? ratio(mine, its) : NaN
+    const [first, second] = [findCase(summaries, one), findCase(summaries, other)]
+    return first && second ? ratio(first, second) : NaN
   }
-  return { label, unit: '×', bound, cases: [ours, other], needsStart: false, measure }
+  return { label, unit: '×', bound, cases: [one, other], needsStart: false, measure }
 }
 
 function memoryBar(scenario: Scenario, end: 'receiver' | 'sender'): Bar {

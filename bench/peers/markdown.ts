@@ -50,7 +50,7 @@ export function formatMarkdown({ name, roundCount, environment, images, summarie
       ? []
       : [
           '## Runs that failed',
-          'A program that is not ours is given further tries in the same round; ours is not. None of these runs is in the figures.',
+          'A peer is given further tries in the same round; ours is not. None of these runs is in the figures.',
           ...failures,
         ]),
   ]

@@ -4,24 +4,32 @@
 //   node raw-stream.mjs send GROUP SEGMENT_BYTES TOTAL_BYTES RECEIVER_COUNT [BITS_PER_SEC]
 //       waits until so many receivers have answered, sends TOTAL_BYTES rounded up to whole segments, and prints
 //       {"sentBytes", "sendMs", "receivedBytes": [...]}
-// Everything but data is one byte long. The system may join it to the data before it (UDP_GRO): it is what whole segments leave over.
+// A question is one byte. The system may join it to the data before it (UDP_GRO): it is what whole segments leave over. The answer is
+// the same byte and the count of bytes that have come.
 import { performance } from 'node:perf_hooks'
 import { clearInterval, clearTimeout, setInterval, setTimeout } from 'node:timers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { openUdpSocket, parseGroup, resolveInterface } from '../../dist/io/index.js'
 
 const HELLO = 1
-const END = 2
-const REPORT_BYTES = 8
+const HOW_MUCH = 2
+const BYE = 3
+const ANSWER_BYTES = 9
 
-/** How often it is sent until all have answered, and how many times at the most, milliseconds. */
+/** How often a question is sent until all have answered, and how many times at the most, milliseconds. */
 const REPEAT_MS = 5
 const MAX_REPEATS = 4000
+
+/** How often receivers that miss something are asked again: a packet may overtake another from one processor to the next. */
+const MAX_CHECKS = 40
 
 /** Sends under way at once, as many as Skilfish has. */
 const MAX_SENDS = 8
 
 /** A sender that woke up late makes up for no more than this, milliseconds. */
 const MAX_LATE_MS = 4
+
+let isClosing = false
 
 const [role, group, segment, total, count, bitsPerSec] = process.argv.slice(2)
 const segmentBytes = Number(segment)
@@ -37,12 +45,16 @@ else receive()
 
 function receive() {
   let receivedBytes = 0
+  const answer = new DataView(new ArrayBuffer(ANSWER_BYTES))
   socket.onMessage = (bytes, address, port) => {
     const restBytes = bytes.length % segmentBytes
     receivedBytes += bytes.length - restBytes
     if (restBytes === 0) return
-    if (bytes[bytes.length - 1] === HELLO) socket.sendTo(Uint8Array.of(HELLO), 1, address, port, failOn)
-    else socket.sendTo(new Uint8Array(Float64Array.of(receivedBytes).buffer), REPORT_BYTES, address, port, close)
+    const question = bytes[bytes.length - 1]
+    answer.setUint8(0, question)
+    answer.setFloat64(1, receivedBytes)
+    const done = question === BYE ? close : failOn
+    socket.sendTo(new Uint8Array(answer.buffer.slice()), ANSWER_BYTES, address, port, done)
   }
 }
 
@@ -50,29 +62,32 @@ async function send() {
   await askAll(HELLO)
   const sentBytes = Math.ceil(Number(total) / segmentBytes) * segmentBytes
   const sendMs = await stream(sentBytes, bitsPerSec ? Number(bitsPerSec) / 8000 : Infinity)
-  const answers = await askAll(END)
-  const receivedBytes = [...answers.values()].map((bytes) => new Float64Array(bytes.slice().buffer)[0])
+  let receivedBytes = await askAll(HOW_MUCH)
+  for (let checks = 0; checks < MAX_CHECKS && receivedBytes.some((bytes) => bytes < sentBytes); checks++) {
+    await sleep(REPEAT_MS)
+    receivedBytes = await askAll(HOW_MUCH)
+  }
+  await askAll(BYE)
   console.log(JSON.stringify({ sentBytes, sendMs, receivedBytes }))
   await socket.close()
 }
 
-/** Resolves to the answers by address, once all receivers have answered. */
+/** Resolves to what each receiver has got, in bytes, once all have answered. */
 function askAll(question) {
-  const answers = new Map()
-  const wantedBytes = question === END ? REPORT_BYTES : 1
+  const counts = new Map()
   return new Promise((resolve) => {
     let repeats = 0
     const ask = () => {
-      if (repeats++ === MAX_REPEATS) fail(`${answers.size} of ${count} receivers answer`)
+      if (repeats++ === MAX_REPEATS) fail(`${counts.size} of ${count} receivers answer`)
       socket.sendToGroup(Uint8Array.of(question), 1, 1, failOn)
     }
     const timer = setInterval(ask, REPEAT_MS)
     socket.onMessage = (bytes, address) => {
-      if (bytes.length !== wantedBytes) return
-      answers.set(address, bytes)
-      if (answers.size < Number(count)) return
+      if (bytes.length !== ANSWER_BYTES || bytes[0] !== question) return
+      counts.set(address, new DataView(bytes.buffer, bytes.byteOffset).getFloat64(1))
+      if (counts.size < Number(count)) return
       clearInterval(timer)
-      resolve(answers)
+      resolve([...counts.values()])
     }
     ask()
   })
@@ -116,8 +131,10 @@ function stream(sentBytes, bytesPerMs) {
   })
 }
 
+/** Once: the question may have come twice. */
 function close(error) {
-  failOn(error)
+  if (!isClosing) failOn(error)
+  isClosing = true
   void socket.close()
 }
 

@@ -5,7 +5,7 @@ import { imageName, makeImage, type BenchImage } from './images.ts'
 import { LabPool } from './lab-pool.ts'
 import { estimateSeconds, type Plan } from './plan.ts'
 import { runCase, type CaseRun } from './run-case.ts'
-import { BASE, describeScenario, isOurs, type Case } from './scenario.ts'
+import { BASE, describeScenario, isPeer, type Case } from './scenario.ts'
 import { measureStart, type StartFigures } from './start-times.ts'
 import { spreadOf } from './statistics.ts'
 import { summarize } from './summary.ts'
@@ -13,7 +13,7 @@ import { summarize } from './summary.ts'
 /** Where images and copies are: in memory, so that no disk slows a transfer down. */
 export const MEMORY_FOLDER = '/dev/shm'
 
-/** How often a program that is not ours may try in one round: UDPcast, for one, may miss a receiver that has come, or drop it. */
+/** How often a peer may try in one round: UDPcast, for one, may miss a receiver that has come, or drop it. */
 const MAX_TRIES = 3
 
 /** A run is given up after so many times what was expected, but not before so many milliseconds. */
@@ -81,7 +81,7 @@ interface Place {
 
 async function runInRound({ plan, runs, failures }: Outcome, { labs, images, folder, say }: Place): Promise<void> {
   const { program, scenario } = plan
-  const tries = isOurs(program) ? 1 : MAX_TRIES
+  const tries = isPeer(program) ? MAX_TRIES : 1
   for (let left = tries; left > 0; left--) {
     say(`  ${program}, ${describeScenario(scenario)}: `)
     const hasSucceeded = await note(runs, failures, say, async () => {
