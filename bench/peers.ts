@@ -71,7 +71,7 @@ async function main(options: Options): Promise<void> {
   if (missing !== undefined) program.error(`error: ${missing}`)
   const say = (text: string): void => void process.stdout.write(text)
   const minutes = (options.rounds * plan.cases.reduce((sum, one) => sum + estimateSeconds(one), 0)) / 60
-  say(`${plan.cases.length} cases in ${options.rounds} rounds: about ${Math.ceil(minutes)} minutes on two processors\n`)
+  say(`${plan.cases.length} cases in ${options.rounds} rounds: about ${Math.ceil(minutes)} min on two processors\n`)
   const command = ['npm run bench:peers', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(
     ' ',
   )

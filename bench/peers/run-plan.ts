@@ -62,7 +62,7 @@ export async function runPlan(plan: Plan, roundCount: number, say: (text: string
         })
       }
       const leftMinutes = (((performance.now() - beganMs) / round) * (roundCount - round)) / 60_000
-      if (round < roundCount) say(`about ${Math.ceil(leftMinutes)} more minutes\n`)
+      if (round < roundCount) say(`about ${Math.ceil(leftMinutes)} min more\n`)
     }
     const summaries = outcomes.map(({ plan: one, runs, failures }) => summarize(one, runs, failures))
     return { images, summaries, ...(plan.measuresStart ? { start: summarizeStart(start) } : {}) }

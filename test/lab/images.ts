@@ -10,6 +10,7 @@ const CHUNK_BYTES = 4 * 1024 * 1024
 
 /** `whence` of lseek(2) on Linux. */
 const SEEK_DATA = 3
+const SEEK_HOLE = 4
 
 /** Every so many islands, one is of zeros that were written: data to the file system, nothing to send. */
 const ZERO_ISLAND_EVERY = 4
@@ -73,9 +74,15 @@ export async function firstDifference(path: string, otherPath: string): Promise<
         if (found === -constants.errno.ENXIO) return commonBytes
         return found < 0 ? offset : found
       }
+      /** The first byte of a hole at or after `offset`. */
+      const seekHole = (fd: number, offset: number): number => {
+        const found = libc?.lseek(fd, offset, SEEK_HOLE) ?? commonBytes
+        return found < 0 ? commonBytes : found
+      }
       for (let offset = 0; offset < commonBytes;) {
         offset = Math.min(seekData(file.fd, offset), seekData(other.fd, offset))
-        const [mine, its] = buffers.map((buffer) => buffer.subarray(0, Math.max(0, commonBytes - offset)))
+        const end = Math.min(commonBytes, Math.max(seekHole(file.fd, offset), seekHole(other.fd, offset)))
+        const [mine, its] = buffers.map((buffer) => buffer.subarray(0, Math.max(0, end - offset)))
         await Promise.all([readFully(file, mine!, offset), readFully(other, its!, offset)])
         if (!mine!.equals(its!)) return offset + mine!.findIndex((byte, index) => byte !== its![index])
         offset += mine!.length

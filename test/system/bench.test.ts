@@ -68,7 +68,7 @@ describe('npm run bench:peers', () => {
     const { status, stdout, stderr } = run(...point, '--out', folder)
     expect(stderr).toBe('')
     expect(status).toBe(0)
-    expect(stdout).toContain('about 1 minutes')
+    expect(stdout).toContain('about 1 min')
     const report = JSON.parse(readFileSync(join(folder, 'peers-point.json'), 'utf8')) as Report
     expect(report.summaries.map(({ program, runCount }) => [program, runCount])).toEqual([
       ['skilfish', 1],
