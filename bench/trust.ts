@@ -7,8 +7,8 @@ import { runCommand } from '../test/lab/command.ts'
 import { requireIdentical, writeRandomImage } from '../test/lab/images.ts'
 import { Lab } from '../test/lab/lab.ts'
 import { measureTransfer } from '../test/lab/measured-transfer.ts'
-import { readEnvironment } from './lab/environment.ts'
-import { spreadOf, type Spread } from './lab/statistics.ts'
+import { readEnvironment } from './peers/environment.ts'
+import { spreadOf, type Spread } from './peers/statistics.ts'
 
 const PROGRAMS = join(import.meta.dirname, '../dist/cli')
 
