@@ -167,6 +167,16 @@ const ERRORS = {
     remedy: 'Check the command behind the pipe',
     exit: 'storage',
   },
+  JOURNAL_REFUSED: {
+    meaning: 'The journal of an unfinished target is damaged, or is not of this target or this image',
+    remedy: 'Receive the image that the journal is of, or leave out --resume (or remove the journal) to begin anew',
+    exit: 'storage',
+  },
+  JOURNAL_FAILED: {
+    meaning: 'The journal cannot be read or written',
+    remedy: 'Name a place with --journal where this user may write, on a disk with some room',
+    exit: 'storage',
+  },
   INTERFACE_NOT_FOUND: {
     meaning: 'No network interface has that name or address',
     remedy: 'Choose one of the interfaces that the message lists',

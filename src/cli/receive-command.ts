@@ -35,6 +35,12 @@ const OPTIONS = {
   ),
   sync: toggle('--sync', 'write each piece through to the disk at once [once, at the end]'),
   direct: toggle('--direct', 'write past the page cache'),
+  resume: toggle('--resume', 'go on where an earlier run has stopped, if it has left a journal'),
+  journal: valued(
+    '--journal <PATH>',
+    'where the journal of an unfinished target lies [TARGET.skilfish; of a device, in the current folder]',
+    parseText,
+  ),
   assumeZeroed: toggle('--assume-zeroed', 'TARGET reads as zeros already: do not zero what the image leaves empty'),
   ...OUTPUT_OPTIONS,
 }
@@ -47,7 +53,7 @@ const FORM: ProgramForm<typeof OPTIONS> = {
   operand: 'TARGET',
   options: OPTIONS,
   groups: {
-    Target: ['sync', 'direct', 'assumeZeroed'],
+    Target: ['resume', 'journal', 'sync', 'direct', 'assumeZeroed'],
     Session: ['imageId', 'name', 'startTimeout', 'receiveTimeout'],
     Trust: ['keyFile', 'verifyKey'],
     Network: ['group', 'interface', 'ttl', 'noOffload'],
@@ -57,6 +63,7 @@ const FORM: ProgramForm<typeof OPTIONS> = {
   examples: [
     'skilfish-recv --interface eth1 /dev/sda',
     'skilfish-recv --start-timeout 10m --image-id debian-13 debian.img',
+    'skilfish-recv --resume /dev/sda',
     'skilfish-recv - | tar x',
   ],
   exits: ['success', 'internal', 'usage', 'nobody', 'storage', 'network', 'peerLost', 'refused', 'interrupted'],
@@ -96,6 +103,8 @@ export function parseReceiveCommand(
     sync: values.sync,
     direct: values.direct,
     assumeZeroed: values.assumeZeroed,
+    resume: values.resume,
+    journal: values.journal,
     offload: values.noOffload ? 'off' : undefined,
     dropRatio: drop === undefined || drop === '' ? undefined : parseNamed('SKILFISH_DROP', parseRatio, drop),
   })

@@ -40,12 +40,13 @@ export function receiveUpdate(progress: ReceiveProgress): ProgressUpdate {
 
 /** What people see of the outcome at a receiver. */
 export function receiveOutcome(result: ReceiveResult, target: string, isVerbose: boolean): Outcome {
-  const { imageName, imageBytes, dataBytes, transferMs, stats, rootDigest } = result
+  const { imageName, imageBytes, dataBytes, resumedBytes, transferMs, stats, rootDigest } = result
   const rate = transferMs > 0 ? ` at ${formatBitrate((stats.bytes * 8000) / transferMs)}` : ''
   const rows: [string, string][] = [
     ['target', target === '-' ? 'standard output' : target],
     ['image', `${formatBytes(imageBytes)}; ${formatBytes(dataBytes)} of data, the rest is zeros`],
     ['received', `${formatBytes(stats.bytes)} in ${formatCount(stats.packets, 'packet')}${rate}`],
+    ...resumedRow(resumedBytes),
     ['lost', `${lossText(stats)}; ${formatCount(stats.parityUsed, 'packet')} rebuilt from parity`],
     ['root digest', rootDigest],
     ...(isVerbose ? verboseRows(result) : []),
@@ -72,3 +73,6 @@ function verboseRows({ imageId, sessionId, sliceCount, stats, socket }: ReceiveR
     ['receive buffer', formatBytes(socket.recvBufferBytes)],
   ]
 }
+
+const resumedRow = (bytes: number): [string, string][] =>
+  bytes > 0 ? [['resumed', `${formatBytes(bytes)} were there from before`]] : []

@@ -1,12 +1,13 @@
 import { constants } from 'node:fs'
 import { open, unlink } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { SkilfishError } from '../errors.ts'
-import type { ImageFacts, ImageSink } from '../sparse/index.ts'
+import type { ImageFacts, ResumableSink } from '../sparse/index.ts'
 import { blockDeviceBytes, isReadOnlyDevice } from './block-device.ts'
 import { DeviceZeroer } from './device-zeroer.ts'
-import { incompleteStamp, STAMP_BYTES } from './incomplete-stamp.ts'
+import { drawMark, incompleteStamp, markOf, STAMP_BYTES } from './incomplete-stamp.ts'
 import { targetError } from './storage-error.ts'
+import { syncFolder } from './sync-folder.ts'
 import { TargetFile, type SinkOptions } from './target-file.ts'
 
 /**
@@ -16,9 +17,11 @@ import { TargetFile, type SinkOptions } from './target-file.ts'
  * page and flushes it before anything else is written; the image's own first page is kept in memory and written last of all,
  * after everything else is on stable storage.
  */
-export class FileSink implements ImageSink {
+export class FileSink implements ResumableSink {
   readonly isSequential = false
   readonly label: string
+  /** The first page, which takes the place of the stamp at the end. */
+  readonly heldBytes: number = STAMP_BYTES
   readonly #options: SinkOptions
   /** Undefined for a file that `open` makes, and after the end. */
   #file: TargetFile | undefined
@@ -72,6 +75,56 @@ export class FileSink implements ImageSink {
     }
   }
 
+  /** Beside a file. A device's folder is the kernel's, and gone after a restart: for a device, the current folder. */
+  get journalPath(): string {
+    return `${this.#capacityBytes === undefined ? this.label : basename(this.label)}.skilfish`
+  }
+
+  get mark(): string | undefined {
+    return markOf(this.#stamp)
+  }
+
+  async hasMark(mark: string): Promise<boolean> {
+    if (this.#isNew) return false
+    try {
+      const handle = await open(this.label, constants.O_RDONLY)
+      try {
+        const { buffer, bytesRead } = await handle.read(new Uint8Array(STAMP_BYTES), 0, STAMP_BYTES, 0)
+        if (bytesRead < STAMP_BYTES || markOf(buffer) !== mark) return false
+        this.#stamp = buffer
+        return true
+      } finally {
+        await handle.close()
+      }
+    } catch (error) {
+      throw targetError(`look at ${this.label}`, error)
+    }
+  }
+
+  async reopen(image: ImageFacts, coveredBytes: number): Promise<void> {
+    const file = this.#file
+    if (file === undefined || this.mark === undefined)
+      throw new TypeError('reopen: expected a target that has its mark')
+    if (image.sizeBytes !== undefined) this.#checkCapacity(image.sizeBytes)
+    try {
+      await this.#requireLength(file, image.sizeBytes ?? coveredBytes)
+      // What the earlier run wrote and the journal does not know of may lie where this image has a hole.
+      const writeZeros = (position: number, zeros: Uint8Array): Promise<void> => this.#writeBody(file, position, zeros)
+      this.#zeroer = await DeviceZeroer.open(file.handle.fd, writeZeros)
+    } catch (error) {
+      throw targetError(`go on with ${this.label}`, error)
+    }
+    this.#image = image
+  }
+
+  async flush(): Promise<void> {
+    try {
+      await this.#file?.handle.datasync()
+    } catch (error) {
+      throw targetError(`flush ${this.label}`, error)
+    }
+  }
+
   async open(image: ImageFacts): Promise<void> {
     if (image.sizeBytes !== undefined) this.#checkCapacity(image.sizeBytes)
     try {
@@ -80,7 +133,7 @@ export class FileSink implements ImageSink {
         constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL,
         this.#options,
       )
-      this.#stamp = incompleteStamp(image)
+      this.#stamp = incompleteStamp(image, drawMark())
       if (this.#capacityBytes !== undefined) {
         await this.#prepareDevice(this.#file, image.sizeBytes, this.#capacityBytes)
       }
@@ -153,6 +206,15 @@ export class FileSink implements ImageSink {
     if (sizeBytes !== undefined) await file.handle.truncate(Math.max(sizeBytes, STAMP_BYTES))
   }
 
+  /** A file that was cut off since has lost what the journal counts on. */
+  async #requireLength(file: TargetFile, wantedBytes: number): Promise<void> {
+    if (this.#capacityBytes !== undefined) return
+    const { size } = await file.handle.stat()
+    if (size >= wantedBytes) return
+    const text = `it has ${size} bytes where the earlier run has left ${wantedBytes}; remove the journal to start anew`
+    throw new SkilfishError('JOURNAL_REFUSED', `cannot go on with ${this.label}: ${text}`)
+  }
+
   async #prepareDevice(file: TargetFile, sizeBytes: number | undefined, capacityBytes: number): Promise<void> {
     // What lies behind the image on a device is not ours, so the stamp must not go beyond its end.
     this.#stamp = this.#stamp.subarray(0, Math.min(sizeBytes ?? capacityBytes, capacityBytes))
@@ -203,16 +265,5 @@ export class FileSink implements ImageSink {
     this.#file = undefined
     await file.close()
     await unlink(this.label)
-  }
-}
-
-/** Makes a new file's name as durable as its data. A folder that may be written but not read cannot be flushed. */
-async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, 'r').catch(() => undefined)
-  if (handle === undefined) return
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
   }
 }

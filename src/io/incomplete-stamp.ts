@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { open, stat } from 'node:fs/promises'
 import { isRbdName } from '../rbd/index.ts'
 import type { ImageFacts } from '../sparse/index.ts'
@@ -9,18 +10,34 @@ export const STAMP_BYTES = 4096
 
 const FIRST_LINE = 'SKILFISH INCOMPLETE IMAGE\n'
 
-/** What a target begins with until all of the image is there: text for people, padded with zeros to {@link STAMP_BYTES}. */
-export function incompleteStamp(image: ImageFacts): Uint8Array {
+/** A mark is so many hexadecimal digits. */
+const MARK_LINE = /^transfer: ([0-9a-f]{32})$/m
+
+/** Draws what tells an unfinished target from every other: 32 hexadecimal digits. */
+export const drawMark = (): string => randomBytes(16).toString('hex')
+
+/**
+ * What a target begins with until all of the image is there: text for people, padded with zeros to {@link STAMP_BYTES}.
+ * @param mark from {@link drawMark}
+ */
+export function incompleteStamp(image: ImageFacts, mark: string): Uint8Array {
   const lines = [
+    `transfer: ${mark}`,
     `name: ${oneLine(image.name)}`,
     `image: ${oneLine(image.imageId)}`,
     `size: ${image.sizeBytes === undefined ? 'not known yet' : `${image.sizeBytes} bytes`}`,
     'The first page of the image goes here when all of it has been received and verified.',
-    'If no transfer is running, this image is of no use: receive it again.',
+    'If no transfer is running, this image is of no use: receive it again, or go on with skilfish-recv --resume.',
   ]
   const stamp = new Uint8Array(STAMP_BYTES)
   new TextEncoder().encodeInto(`${FIRST_LINE}${lines.join('\n')}\n`, stamp)
   return stamp
+}
+
+/** The mark of a stamp; undefined for any other page. */
+export function markOf(page: Uint8Array): string | undefined {
+  const text = Buffer.from(page).toString('latin1')
+  return text.startsWith(FIRST_LINE) ? MARK_LINE.exec(text)?.[1] : undefined
 }
 
 /**

@@ -13,4 +13,5 @@ export function checkReceiveOptions(options: ReceiveOptions): void {
   checkNumber('dropRatio', options.dropRatio, 0, 0.9)
   checkText('name', options.name)
   checkText('imageId', options.imageId)
+  if (options.journal === '') throw new RangeError('journal must be a path, got ""')
 }

@@ -14,6 +14,8 @@ import {
 } from '../protocol/index.ts'
 import { sha256 } from '../sha256.ts'
 import type { ImageSink } from '../sparse/index.ts'
+import type { JournalTotals } from './journal-format.ts'
+import type { WrittenSlice } from './journal.ts'
 
 type ZstdDecompress = (bytes: Uint8Array, options: { maxOutputLength: number }) => Uint8Array
 
@@ -32,33 +34,49 @@ export class FrameConsumer {
   readonly #sink: ImageSink
   readonly #sliceBytes: number
   readonly #imageBytes: number
-  readonly #root = new RootDigest(sha256)
+  readonly #root: RootDigest
+  readonly #onWritten: ((written: WrittenSlice) => void) | undefined
   readonly #free: Uint8Array[] = []
   #lzo: Lzo1x | undefined
   /** A sequential sink gets one slice after the other. */
   #queue: Promise<unknown> = Promise.resolve()
-  #coveredBytes = 0
-  #spansEnd = 0
+  readonly #resumedBytes: number
+  #coveredBytes: number
+  #spansEnd: number
   #underWay = 0
   #idle: (() => void) | undefined
 
   /**
    * @param options.sink is open
    * @param options.imageBytes size of the image, where it was announced: frames that go beyond it are rejected
+   * @param options.restored what an earlier run has written; its `root` is this consumer's from now on
+   * @param options.onWritten is called for each slice that was written, not yet flushed
    */
   constructor(options: {
     readonly sink: ImageSink
     readonly geometry: Geometry
     readonly imageBytes?: number | undefined
+    readonly restored?: { readonly root: RootDigest; readonly totals: JournalTotals } | undefined
+    readonly onWritten?: (written: WrittenSlice) => void
   }) {
+    const { restored } = options
     this.#sink = options.sink
     this.#sliceBytes = options.geometry.sliceBytes
     this.#imageBytes = options.imageBytes ?? Number.MAX_SAFE_INTEGER
+    this.#root = restored?.root ?? new RootDigest(sha256)
+    this.#resumedBytes = this.#coveredBytes = restored?.totals.coveredBytes ?? 0
+    this.#spansEnd = restored?.totals.spansEnd ?? 0
+    this.#onWritten = options.onWritten
   }
 
   /** Image bytes in the spans of all slices written, holes included. */
   get coveredBytes(): number {
     return this.#coveredBytes
+  }
+
+  /** Those of them that an earlier run has written. */
+  get resumedBytes(): number {
+    return this.#resumedBytes
   }
 
   /**
@@ -78,6 +96,7 @@ export class FrameConsumer {
       if (plain === undefined || !isGenuine(header, frame, plain)) return 'rejected'
       if (!(await this.#writeInTurn(header, plain))) return 'rejected'
       this.#root.add(sliceIndex, header.digest)
+      this.#onWritten?.({ slice: sliceIndex, ...header, spanEnd: spanEnd(header), dataEnd: dataEnd(header) })
       return 'settled'
     } finally {
       if (buffer !== undefined) this.#free.push(buffer)
@@ -168,6 +187,11 @@ export class FrameConsumer {
 function spanEnd({ spanStart, runs }: FrameHeader): number {
   const last = runs.at(-1)
   return last === undefined ? spanStart : last.offset + last.lengthBytes
+}
+
+function dataEnd({ runs }: FrameHeader): number {
+  const last = runs.findLast(({ isZero }) => !isZero)
+  return last === undefined ? 0 : last.offset + last.lengthBytes
 }
 
 function isGenuine(header: FrameHeader, frame: Uint8Array, plain: Uint8Array): boolean {

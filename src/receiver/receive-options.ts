@@ -35,6 +35,13 @@ export interface ReceiveOptions {
   readonly sync?: boolean
   /** Write past the page cache (O_DIRECT). Default false. */
   readonly direct?: boolean
+  /**
+   * Go on with the target where an earlier run has stopped, if there is a journal of it; else begin anew. Default false: an
+   * existing journal is dropped.
+   */
+  readonly resume?: boolean
+  /** Path of the journal. Default: beside a file (`TARGET.skilfish`); of a device, in the current folder. */
+  readonly journal?: string
   /** The target already reads as zeros where the image has holes: do not zero it. Default false. */
   readonly assumeZeroed?: boolean
   /** Slices held in memory at once, 8 to 1024; each takes up to a slice's size and parity. Default 64. */
@@ -56,6 +63,8 @@ export interface ReceiveProgress {
   readonly phase: 'waiting' | 'receiving' | 'flushing'
   readonly elapsedMs: number
   readonly imageName: string | undefined
+  /** Image bytes of {@link positionBytes} that an earlier run has settled. */
+  readonly resumedBytes: number
   /** Image bytes settled, holes included, and the size where it is known. */
   readonly positionBytes: number
   readonly imageBytes: number | undefined
@@ -75,6 +84,9 @@ export interface ReceiveResult {
   readonly imageBytes: number
   readonly dataBytes: number
   readonly sliceCount: number
+  /** Image bytes, holes included, and slices that an earlier run has settled. */
+  readonly resumedBytes: number
+  readonly resumedSliceCount: number
   /** SHA-256 over the image, equal to the sender's. Hexadecimal. */
   readonly rootDigest: string
   readonly elapsedMs: number

@@ -13,6 +13,7 @@ export function receiveProgress(
 ): ReceiveProgress {
   const imageBytes = session?.announce.imageBytes
   const positionBytes = consumer?.coveredBytes ?? 0
+  const resumedBytes = consumer?.resumedBytes ?? 0
   const percent = imageBytes === undefined ? undefined : imageBytes === 0 ? 100 : (100 * positionBytes) / imageBytes
   return {
     ...{
@@ -20,10 +21,14 @@ export function receiveProgress(
       elapsedMs: elapsedUs / 1000,
       imageName: session?.announce.imageName,
       positionBytes,
+      resumedBytes,
       imageBytes,
       percent,
     },
-    etaMs: percent === undefined || percent === 0 ? undefined : (transferUs * (100 - percent)) / percent / 1000,
+    etaMs:
+      imageBytes === undefined || positionBytes === resumedBytes
+        ? undefined
+        : (transferUs * (imageBytes - positionBytes)) / (positionBytes - resumedBytes) / 1000,
     rateBitsPerSec: transferUs === 0 ? 0 : (stats.bytes * 8e6) / transferUs,
     stats,
   }

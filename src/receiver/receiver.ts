@@ -2,24 +2,16 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { SkilfishError } from '../errors.ts'
 import { FecDecoder } from '../fec/index.ts'
-import {
-  MachinePump,
-  monotonicUs,
-  openSink,
-  openUdpSocket,
-  parseGroup,
-  resolveInterface,
-  type UdpSocket,
-} from '../io/index.ts'
+import { MachinePump, monotonicUs, openUdpSocket, parseGroup, resolveInterface, type UdpSocket } from '../io/index.ts'
 import { clipText, DEFAULT_GROUP, DEFAULT_PORT, formatId, type End, type Id64 } from '../protocol/index.ts'
 import { ProgressStream } from '../progress-stream.ts'
-import type { ImageSink } from '../sparse/index.ts'
 import { ReceiverKeys, type ReceiverSessionKeys } from '../trust/index.ts'
 import { checkReceiveOptions } from './check-options.ts'
-import { decodableCodecs, FrameConsumer } from './frame-consumer.ts'
+import { decodableCodecs, type FrameConsumer } from './frame-consumer.ts'
 import { ReceiverMachine, type ReceiverEvent } from './machine/index.ts'
 import type { ReceiveHandle, ReceiveOptions, ReceiveProgress, ReceiveResult } from './receive-options.ts'
 import { receiveProgress } from './receive-progress.ts'
+import { ReceiveTarget } from './receive-target.ts'
 
 /** How often progress is told, milliseconds. */
 const PROGRESS_INTERVAL_MS = 250
@@ -53,10 +45,11 @@ class Transfer implements ReceiveHandle {
   /** What the frames of the present session are opened with. */
   #sessionKeys: ReceiverSessionKeys | undefined
   #pump: MachinePump | undefined
-  #sink: ImageSink | undefined
+  #target: ReceiveTarget | undefined
   #session: SessionEvent | undefined
   #sessionUs: number | undefined
   #consumer: FrameConsumer | undefined
+  #resumedSliceCount = 0
   #end: End | undefined
   #rootDigest: Uint8Array | undefined
   #phase: ReceiveProgress['phase'] = 'waiting'
@@ -93,17 +86,21 @@ class Transfer implements ReceiveHandle {
   }
 
   async #run(): Promise<ReceiveResult> {
-    const { signal, target, dropRatio = 0 } = this.#options
+    const { signal, dropRatio = 0 } = this.#options
     const group = parseGroup(this.#options.group ?? DEFAULT_GROUP, DEFAULT_PORT)
     if (signal?.aborted) throw interrupted()
     let socket: UdpSocket | undefined
     let timer: NodeJS.Timeout | undefined
     let isComplete = false
+    let failure: unknown
     const abort = (): void => this.#fail(interrupted())
     try {
       this.#keys = await ReceiverKeys.load(this.#options)
       this.#machine = this.#makeMachine()
-      this.#sink = typeof target === 'string' ? await openSink(target, this.#options) : target
+      this.#target = await ReceiveTarget.open(this.#options, {
+        onLog: (line) => this.#log(line),
+        onFailure: (error) => this.#fail(error),
+      })
       const networkInterface = resolveInterface(this.#options.interface, group.family)
       const { ttl, offload = 'auto' } = this.#options
       socket = await openUdpSocket({
@@ -119,9 +116,9 @@ class Transfer implements ReceiveHandle {
       if (dropRatio > 0) dropSome(socket, dropRatio)
       signal?.addEventListener('abort', abort, { once: true })
       timer = setInterval(() => this.#tellProgress(), PROGRESS_INTERVAL_MS)
-      this.#log(`waiting for a sender, target ${this.#sink.label}`)
+      this.#log(`waiting for a sender, target ${this.#target.label}`)
       this.#pump.run()
-      const failure = await this.#over
+      failure = await this.#over
       await this.#pump.drained()
       if (failure !== undefined) throw failure as Error
       isComplete = true
@@ -132,8 +129,7 @@ class Transfer implements ReceiveHandle {
       signal?.removeEventListener('abort', abort)
       this.#pump?.stop()
       await socket?.close()
-      await this.#consumer?.close()
-      if (!isComplete) await this.#sink?.abort()
+      if (!isComplete) await this.#target?.abort(failure)
     }
   }
 
@@ -178,15 +174,15 @@ class Transfer implements ReceiveHandle {
   }
 
   async #open({ announce, geometry, mode, session, sender }: SessionEvent): Promise<void> {
-    const sink = this.#sink!
-    const { imageId, imageName, imageBytes } = announce
+    const { imageId, imageName } = announce
     const protection = [mode.isKeyed ? ', encrypted' : '', mode.isSigned ? ', signed' : ''].join('')
     this.#log(`session ${formatId(session)} of ${sender.address}${protection}, image ${imageId} (${imageName})`)
-    await sink.open({ name: imageName, imageId, sizeBytes: imageBytes })
-    this.#consumer = new FrameConsumer({ sink, geometry, ...(imageBytes === undefined ? {} : { imageBytes }) })
+    const { consumer, settled } = await this.#target!.begin(announce, geometry)
+    this.#consumer = consumer
+    this.#resumedSliceCount = settled?.count ?? 0
     this.#sessionUs = monotonicUs()
     this.#phase = 'receiving'
-    this.#command({ kind: 'opened' })
+    this.#command({ kind: 'opened', ...(settled === undefined ? {} : { settled }) })
   }
 
   async #consume(slice: number, frame: Uint8Array): Promise<void> {
@@ -201,7 +197,7 @@ class Transfer implements ReceiveHandle {
     this.#end = end
     this.#phase = 'flushing'
     this.#tellProgress()
-    this.#rootDigest = await this.#consumer!.finish(end, (plain) => this.#sessionKeys!.rootDigest(plain))
+    this.#rootDigest = await this.#target!.finish(end, (plain) => this.#sessionKeys!.rootDigest(plain))
     this.#log('complete, verified and flushed')
     this.#command({ kind: 'finished' })
   }
@@ -252,6 +248,7 @@ class Transfer implements ReceiveHandle {
     return {
       ...{ imageId: announce.imageId, imageName: announce.imageName, sessionId: formatId(session) },
       ...{ imageBytes, dataBytes, sliceCount, rootDigest: Buffer.from(this.#rootDigest!).toString('hex') },
+      ...{ resumedBytes: this.#consumer!.resumedBytes, resumedSliceCount: this.#resumedSliceCount },
       elapsedMs: (nowUs - this.#beganUs) / 1000,
       transferMs: (nowUs - this.#sessionUs!) / 1000,
       ...{ stats: this.#machine.stats(), socket: socket.facts },

@@ -84,3 +84,27 @@ export interface ImageSink {
   /** Gives up: the target stays recognisably incomplete. Called at most once, not after `finish` succeeded. */
   abort(): Promise<void>
 }
+
+/** A sink that can go on with what an earlier run has left unfinished. */
+export interface ResumableSink extends ImageSink {
+  /**
+   * Tells this unfinished target from any other, and from what it was before and will be after: a short text that lies in the
+   * target itself. Drawn by `open`, kept by `reopen`; undefined before.
+   */
+  readonly mark: string | undefined
+  /** Bytes at the start of the image that are on stable storage only after `finish`. */
+  readonly heldBytes: number
+  /** Where the journal lies unless the user names a place. */
+  readonly journalPath: string
+  /** Whether the target is the unfinished one that has this mark. Before `open`. */
+  hasMark(mark: string): Promise<boolean>
+  /**
+   * In place of `open`, after `hasMark` has said yes: keeps what is there.
+   * @param coveredBytes end of the data that must be there
+   */
+  reopen(image: ImageFacts, coveredBytes: number): Promise<void>
+  /** Brings what was written to stable storage. After an error no later call can vouch for what was written before. */
+  flush(): Promise<void>
+}
+
+export const isResumable = (sink: ImageSink): sink is ResumableSink => 'reopen' in sink

@@ -6,3 +6,4 @@ export type {
   ReceiverStats,
   SymbolDecoder,
 } from './receiver-options.ts'
+export { SettledMap } from './settled-map.ts'

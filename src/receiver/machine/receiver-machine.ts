@@ -97,6 +97,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
       case 'opened':
         if (this.#state !== 'opening') throw new RangeError('opened: no session waits for its sink')
         this.#state = 'active'
+        if (command.settled !== undefined) this.#requireSession(command.kind).assembly.restore(command.settled)
         this.#startJoin(nowUs)
         break
       case 'settled':
@@ -389,7 +390,10 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     if (this.#state === 'active') {
       let whole = session.assembly.takeWhole()
       for (; whole !== undefined; whole = session.assembly.takeWhole()) this.#events.push({ kind: 'slice', ...whole })
-      if (session.isSettled) {
+      if (session.isOverfull) {
+        const text = 'slices are settled here that the image does not have: under its image id another was sent before'
+        this.#fail({ code: 'JOURNAL_REFUSED', text })
+      } else if (session.isSettled) {
         this.#state = 'verifying'
         this.#events.push({ kind: 'complete', end: session.end! })
       }

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../../errors.ts'
 import type { Announce, End, Geometry, Id64, PeerAddress, ReceiverTrust, TrustMode } from '../../protocol/index.ts'
 import type { Random } from '../../random.ts'
+import type { SettledMap } from './settled-map.ts'
 
 /** Rebuilds lost source symbols in place: `FecDecoder` of `src/fec`, or a stand-in. */
 export interface SymbolDecoder {
@@ -42,8 +43,11 @@ export interface ReceiverMachineOptions {
 }
 
 export type ReceiverCommand =
-  /** The sink is ready: slices may be handed out, and the sender is told that we are here. */
-  | { readonly kind: 'opened' }
+  /**
+   * The sink is ready: slices may be handed out, and the sender is told that we are here. `settled`: the slices that an earlier
+   * run has settled; the machine's from now on.
+   */
+  | { readonly kind: 'opened'; readonly settled?: SettledMap }
   /** The slice was verified and written: its buffer is the machine's again. */
   | { readonly kind: 'settled'; readonly slice: number }
   /** The slice failed its digest: its buffer is the machine's again, its symbols are forgotten and asked for again. */

@@ -115,6 +115,11 @@ export class ReceiverSession {
     return this.#end !== undefined && this.assembly.settled.low >= this.#end.sliceCount
   }
 
+  /** True when slices are settled that the image does not have: under the same image id, another was sent before. */
+  get isOverfull(): boolean {
+    return this.#end !== undefined && this.assembly.settled.end > this.#end.sliceCount
+  }
+
   get trust(): ReceiverSessionTrust {
     return this.#trust
   }

@@ -10,6 +10,7 @@ export class SettledMap {
   readonly #bits = new BitSet()
   #count = 0
   #low = 0
+  #end = 0
 
   get count(): number {
     return this.#count
@@ -18,6 +19,11 @@ export class SettledMap {
   /** Every slice below this one is settled; this one is not. */
   get low(): number {
     return this.#low
+  }
+
+  /** Every slice from this one on is not settled. */
+  get end(): number {
+    return this.#end
   }
 
   has(slice: number): boolean {
@@ -29,6 +35,7 @@ export class SettledMap {
     if (this.has(slice)) return false
     this.#bits.set(slice)
     this.#count++
+    this.#end = Math.max(this.#end, slice + 1)
     if (slice === this.#low) this.#low = this.nextUnsettled(slice)
     return true
   }

@@ -15,7 +15,7 @@ export interface WholeFrame {
  * one bit a slice.
  */
 export class SliceAssembly {
-  readonly settled: SettledMap = new SettledMap()
+  settled: SettledMap = new SettledMap()
   /** Slices with some symbols, not yet whole. */
   readonly open: Map<number, OpenSlice> = new Map<number, OpenSlice>()
   /** Data packets that brought nothing new; packets and symbols dropped, by cause; see `ReceiverStats`. */
@@ -215,6 +215,19 @@ export class SliceAssembly {
     open.isCounted = true
     open.lastIndex = Math.max(open.lastIndex, open.sourceCount - 1)
     if (open.slice >= (this.#listensFrom ?? 0)) this.lostPackets += open.sourceCount - open.sourcesHeld
+  }
+
+  /** Takes over what an earlier run has settled. Nothing of these is needed. Before any slice was handed out. */
+  restore(settled: SettledMap): void {
+    this.settled = settled
+    for (const held of [this.open, this.#whole]) {
+      for (const [slice, buffer] of held) if (settled.has(slice) && held.delete(slice)) this.#free.push(buffer)
+    }
+    const ready = this.#ready.filter((slice) => this.#whole.has(slice))
+    this.#backlogCount -= this.#ready.length - ready.length
+    this.#ready.splice(0, Infinity, ...ready)
+    this.#latest = undefined
+    this.#hasChanged = true
   }
 
   /** The sender begins again: what is open is forgotten, what is whole or settled stays. */

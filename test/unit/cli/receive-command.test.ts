@@ -18,14 +18,15 @@ it('takes a target, and leaves the rest to the library', () => {
 it('hands every option on', () => {
   const args =
     '--group 239.1.2.3:9000 --interface eth1 --ttl 3 --no-offload --image-id debian-13 --name host7 --start-timeout 10m ' +
-    '--receive-timeout 20 --sync --direct --assume-zeroed --key-file group.key --verify-key golden.pub -q -v --json -'
+    '--receive-timeout 20 --sync --direct --assume-zeroed --resume --journal j --key-file group.key --verify-key golden.pub ' +
+    '-q -v --json -'
   expect(parse(args.split(' '), '0.02')).toEqual({
     kind: 'run',
     options: {
       ...{ target: '-', group: '239.1.2.3:9000', interface: 'eth1', ttl: 3, offload: 'off', imageId: 'debian-13' },
       ...{ name: 'host7', startTimeoutMs: 600_000, receiveTimeoutMs: 20_000 },
       ...{ key: 'group.key', verifyKey: 'golden.pub' },
-      ...{ sync: true, direct: true, assumeZeroed: true, dropRatio: 0.02 },
+      ...{ sync: true, direct: true, assumeZeroed: true, resume: true, journal: 'j', dropRatio: 0.02 },
     },
     output: { isJson: true, isQuiet: true, isVerbose: true },
   })

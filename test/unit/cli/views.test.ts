@@ -117,7 +117,7 @@ const RECEIVER_STATS: ReceiveProgress['stats'] = {
 
 const RECEIVE_PROGRESS: ReceiveProgress = {
   ...{ phase: 'receiving', elapsedMs: 4000, imageName: 'debian.img', positionBytes: 100 * MIB, imageBytes: 400 * MIB },
-  ...{ percent: 25, etaMs: 12_000, rateBitsPerSec: 187e6, stats: RECEIVER_STATS },
+  ...{ resumedBytes: 0, percent: 25, etaMs: 12_000, rateBitsPerSec: 187e6, stats: RECEIVER_STATS },
 }
 
 describe('what a receiver shows', () => {
@@ -143,6 +143,8 @@ describe('what a receiver shows', () => {
       ...{ imageId: 'id', imageName: 'debian.img', sessionId: '00ff', imageBytes: 400 * MIB, dataBytes: 100 * MIB },
       ...{
         sliceCount: 400,
+        resumedBytes: 0,
+        resumedSliceCount: 0,
         rootDigest: 'abcd',
         elapsedMs: 9000,
         transferMs: 8000,
@@ -161,6 +163,9 @@ describe('what a receiver shows', () => {
         '  root digest  abcd',
       ],
     })
+    expect(receiveOutcome({ ...result, resumedBytes: 30 * MIB }, '/dev/sda', false).summary).toContain(
+      '  resumed      30 MiB were there from before',
+    )
     const verbose = receiveOutcome(result, '-', true).summary.join('\n')
     expect(verbose).toContain('target          standard output')
     expect(verbose).toMatch(/feedback +2 NACKs sent, 1 suppressed/)

@@ -1,0 +1,194 @@
+import { SkilfishError } from '../errors.ts'
+import { openSink } from '../io/index.ts'
+import type { Announce, End, Geometry } from '../protocol/index.ts'
+import { isResumable, type ImageFacts, type ImageSink, type ResumableSink } from '../sparse/index.ts'
+import { FrameConsumer } from './frame-consumer.ts'
+import { readJournal, removeJournal, type FoundJournal } from './journal-reader.ts'
+import { Journal } from './journal.ts'
+import type { SettledMap } from './machine/index.ts'
+import type { ReceiveOptions } from './receive-options.ts'
+
+/** Where the slices of a session go. */
+export interface OpenTarget {
+  readonly consumer: FrameConsumer
+  /** What an earlier run has settled, when this one goes on with it. */
+  readonly settled?: SettledMap
+}
+
+interface TargetHooks {
+  readonly onLog: (line: string) => void
+  /** The target can no longer be relied on. */
+  readonly onFailure: (error: unknown) => void
+}
+
+/** A target and its journal, from before a session is found to the end. */
+export class ReceiveTarget {
+  readonly #sink: ImageSink
+  readonly #journalPath: string | undefined
+  /** Whether the user has asked for a journal: then it is an error when there can be none. */
+  readonly #isJournalWanted: boolean
+  readonly #found: FoundJournal | undefined
+  readonly #hooks: TargetHooks
+  #journal: Journal | undefined
+  #consumer: FrameConsumer | undefined
+  #hasBegun = false
+
+  private constructor(
+    sink: ImageSink,
+    journalPath: string | undefined,
+    options: ReceiveOptions,
+    found: FoundJournal | undefined,
+    hooks: TargetHooks,
+  ) {
+    this.#sink = sink
+    this.#journalPath = journalPath
+    this.#isJournalWanted = options.journal !== undefined || options.resume === true
+    this.#found = found
+    this.#hooks = hooks
+  }
+
+  /**
+   * Opens the target, and looks what an earlier run has left; changes neither.
+   * @throws SkilfishError JOURNAL_REFUSED, JOURNAL_FAILED, and those of `openSink`
+   */
+  static async open(options: ReceiveOptions, hooks: TargetHooks): Promise<ReceiveTarget> {
+    const { target, resume = false } = options
+    const sink = typeof target === 'string' ? await openSink(target, options) : target
+    try {
+      if (resume && !isResumable(sink)) throw notResumable(sink)
+      const path = isResumable(sink) ? (options.journal ?? sink.journalPath) : undefined
+      const found = resume && isResumable(sink) && path !== undefined ? await findJournal(sink, path) : undefined
+      if (resume && found === undefined) hooks.onLog(`there is no journal ${path}: beginning anew`)
+      return new ReceiveTarget(sink, path, options, found, hooks)
+    } catch (error) {
+      await sink.abort()
+      throw error
+    }
+  }
+
+  get label(): string {
+    return this.#sink.label
+  }
+
+  /**
+   * A session was found: opens the target for its image, or goes on with it.
+   * @throws SkilfishError JOURNAL_REFUSED when the journal is of another image; JOURNAL_FAILED; those of the sink
+   */
+  async begin(announce: Announce, geometry: Geometry): Promise<OpenTarget> {
+    const { imageId, imageName, imageBytes } = announce
+    const image: ImageFacts = { name: imageName, imageId, sizeBytes: imageBytes }
+    const found = this.#found
+    if (found === undefined) await this.#beginAnew(image, geometry)
+    else await this.#goOn(found, image, geometry)
+    this.#hasBegun = true
+    const journal = this.#journal
+    this.#consumer = new FrameConsumer({
+      ...{ sink: this.#sink, geometry, imageBytes, restored: found },
+      ...(journal === undefined ? {} : { onWritten: (written) => journal.note(written) }),
+    })
+    return { consumer: this.#consumer, ...(found === undefined ? {} : { settled: found.settled }) }
+  }
+
+  /**
+   * All slices are written. See {@link FrameConsumer.finish}.
+   * @returns the root digest
+   */
+  async finish(end: End, blind?: (plain: Uint8Array) => Uint8Array): Promise<Uint8Array> {
+    try {
+      const digest = await this.#consumer!.finish(end, blind)
+      await this.#removeJournal()
+      return digest
+    } catch (error) {
+      // What led to another image than the sender's is of no use to a next run.
+      if (error instanceof SkilfishError && error.code === 'DIGEST_MISMATCH') await this.#removeJournal()
+      throw error
+    }
+  }
+
+  /** Ends without success: what is settled by now goes into the journal, and the target stays marked as incomplete. */
+  async abort(failure: unknown): Promise<void> {
+    await this.#consumer?.close()
+    // A device that has failed once may say that all is well the next time it is asked to flush.
+    const isSound = !(failure instanceof SkilfishError && failure.code === 'TARGET_FAILED')
+    await this.#journal?.close(isSound)
+    if (!this.#hasBegun) await this.#found?.file.close()
+    await this.#sink.abort()
+  }
+
+  async #beginAnew(image: ImageFacts, geometry: Geometry): Promise<void> {
+    const path = this.#journalPath
+    const isFree = path !== undefined && (await this.#clearJournal(path))
+    await this.#sink.open(image)
+    const { mark } = this.#sink as ResumableSink
+    if (!isFree || mark === undefined) return
+    const { imageId, name: imageName, sizeBytes } = image
+    const header = { imageId, imageName, sliceBytes: geometry.sliceBytes, mark }
+    this.#journal = Journal.begin(
+      this.#sink as ResumableSink,
+      path,
+      sizeBytes === undefined ? header : { ...header, imageBytes: sizeBytes },
+      (error) => this.#handleLoss(error),
+    )
+  }
+
+  async #goOn(found: FoundJournal, image: ImageFacts, { sliceBytes }: Geometry): Promise<void> {
+    const { header, totals, settled, file } = found
+    const isSame =
+      header.imageId === image.imageId && header.sliceBytes === sliceBytes && header.imageBytes === image.sizeBytes
+    if (!isSame) {
+      const wanted = `image ${header.imageId} (${header.imageName}) in slices of ${header.sliceBytes} bytes`
+      const got = `${image.imageId} (${image.name}) in slices of ${sliceBytes} bytes`
+      const text = `the journal ${file.path} is of ${wanted}, the session sends ${got}; leave out --resume to receive that`
+      throw new SkilfishError('JOURNAL_REFUSED', `cannot go on with ${this.label}: ${text}`)
+    }
+    const sink = this.#sink as ResumableSink
+    await sink.reopen(image, totals.dataEnd)
+    this.#journal = Journal.continue(sink, found, (error) => this.#handleLoss(error))
+    this.#hooks.onLog(`going on: ${settled.count} slices are there, up to byte ${totals.spansEnd}`)
+  }
+
+  /** Takes an old journal away. @returns whether there may be a new one */
+  async #clearJournal(path: string): Promise<boolean> {
+    try {
+      if (await removeJournal(path))
+        this.#hooks.onLog(`beginning anew: the journal ${path} of an earlier run is dropped`)
+      return true
+    } catch (error) {
+      if (this.#isJournalWanted) throw error
+      this.#hooks.onLog(`there will be no journal: ${(error as Error).message}`)
+      return false
+    }
+  }
+
+  #handleLoss(error: unknown): void {
+    const isOfJournal = error instanceof SkilfishError && error.code === 'JOURNAL_FAILED'
+    if (isOfJournal) this.#hooks.onLog(`${error.message}; the transfer goes on, and can be resumed from here only`)
+    else this.#hooks.onFailure(error)
+  }
+
+  /** What is done is done: a journal that cannot be removed is no failure. */
+  async #removeJournal(): Promise<void> {
+    const journal = this.#journal
+    this.#journal = undefined
+    try {
+      await journal?.remove()
+    } catch (error) {
+      this.#hooks.onLog((error as Error).message)
+    }
+  }
+}
+
+async function findJournal(sink: ResumableSink, path: string): Promise<FoundJournal | undefined> {
+  const found = await readJournal(path)
+  if (found === undefined || (await sink.hasMark(found.header.mark))) return found
+  await found.file.close()
+  const state = 'it does not begin with the stamp of the transfer that the journal is of'
+  const text = `${state}; if it is complete, or you want to receive it anew, remove ${path}`
+  throw new SkilfishError('JOURNAL_REFUSED', `cannot go on with ${sink.label}: ${text}`)
+}
+
+const notResumable = (sink: ImageSink): SkilfishError =>
+  new SkilfishError(
+    'TARGET_UNSUPPORTED',
+    `cannot go on with ${sink.label}: only files and block devices keep what they were given; leave out --resume`,
+  )

@@ -1,0 +1,102 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { FaultyDisk } from '../lab/faulty-disk.ts'
+import { firstDifference, writeIslandImage, writeRandomImage } from '../lab/images.ts'
+import { Lab } from '../lab/lab.ts'
+import { startReceiver, startSender } from '../lab/skilfish-process.ts'
+
+const MIB = 1024 * 1024
+const run = (command: string, ...args: readonly string[]): string =>
+  execFileSync(command, args, { encoding: 'utf8' }).trim()
+
+describe('going on with --resume', () => {
+  const folder = mkdtempSync('/dev/shm/skilfish-resume-')
+  const image = join(folder, 'image')
+  const journal = join(folder, 'journal')
+  let lab: Lab
+  let disk: FaultyDisk | undefined
+
+  beforeAll(() => {
+    lab = Lab.up({ receiverCount: 1 })
+  })
+  afterEach(async () => {
+    await disk?.down()
+    disk = undefined
+    rmSync(journal, { force: true })
+  })
+  afterAll(() => {
+    lab.down()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  /** Receives at a moderate rate, and loses the power of the machine each time the journal has grown. */
+  async function receiveWithPowerCuts(
+    cutCount: number,
+    place: () => { readonly target: string; readonly journal: string },
+  ): Promise<Record<string, unknown>> {
+    const sender = startSender(lab, ['--max-bitrate', '120M', '--receiver-timeout', '2', image])
+    for (let cut = 0; cut < cutCount; cut++) {
+      const { target, journal } = place()
+      const before = existsSync(journal) ? readFileSync(journal).length : 0
+      const receiver = startReceiver(lab, 1, ['--resume', '--journal', journal, target])
+      await expect
+        .poll(() => (existsSync(journal) ? readFileSync(journal).length : 0), { timeout: 60_000 })
+        .toBeGreaterThan(before)
+      receiver.child.kill('SIGKILL')
+      await receiver.ended
+      await disk!.cutPower()
+    }
+    const { target, journal } = place()
+    const last = startReceiver(lab, 1, ['--resume', '--journal', journal, target])
+    const [{ status, stderr, result }] = await Promise.all([last.ended, sender.ended])
+    expect(status, stderr).toBe(0)
+    expect(existsSync(journal)).toBe(false)
+    return { ...result }
+  }
+
+  it('after power cuts, of a block device, with a journal that outlives what was not flushed', async () => {
+    await writeIslandImage(image, { sizeBytes: 160 * MIB, islandCount: 60, islandBytes: 4 * MIB, seed: 31 })
+    disk = await FaultyDisk.up(160 * MIB)
+    const result = await receiveWithPowerCuts(3, () => ({ target: disk!.device, journal }))
+    expect(result['resumedBytes']).toBeGreaterThan(0)
+    expect(readFileSync(disk.device).equals(readFileSync(image))).toBe(true)
+  })
+
+  it('after power cuts, of a file with its journal beside it', async () => {
+    await writeRandomImage(image, 96 * MIB, 32)
+    disk = await FaultyDisk.up(256 * MIB)
+    disk.format()
+    let target = ''
+    const result = await receiveWithPowerCuts(3, () => {
+      target = join(disk!.mount(), 'target')
+      return { target, journal: `${target}.skilfish` }
+    })
+    expect(result['resumedBytes']).toBeGreaterThan(0)
+    expect(await firstDifference(image, target)).toBeUndefined()
+  })
+
+  it('after a full disk was made free', async () => {
+    await writeRandomImage(image, 48 * MIB, 33)
+    const mount = join(folder, 'small')
+    mkdirSync(mount)
+    run('mount', '-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', mount)
+    try {
+      const target = join(mount, 'target')
+      const sender = startSender(lab, ['--max-bitrate', '80M', '--receiver-timeout', '2', '--image-id', 'full', image])
+      const full = await startReceiver(lab, 1, [target]).ended
+      expect([full.status, full.errorCode]).toEqual([5, 'TARGET_FULL'])
+      await sender.ended
+      run('mount', '-o', 'remount,size=64m', mount)
+      const again = startReceiver(lab, 1, ['--resume', target])
+      const sent = await startSender(lab, ['--image-id', 'full', image]).ended
+      const ended = await again.ended
+      expect([ended.status, sent.status], ended.stderr).toEqual([0, 0])
+      expect(ended.result?.resumedBytes).toBeGreaterThan(8 * MIB)
+      expect(await firstDifference(image, target)).toBeUndefined()
+    } finally {
+      run('umount', mount)
+    }
+  })
+})
