@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -128,7 +128,7 @@ export class FaultyDisk {
       await until(() => !isAttached(device), `${device} is closed`)
     }
     this.#device = undefined
-    if (statSync(this.#path('fuse')).ino === 1) runCommand('umount', ['--lazy', this.#path('fuse')])
+    if (isMounted(this.#path('fuse'))) runCommand('umount', ['--lazy', this.#path('fuse')])
     await kill(this.#nbdfuse)
     this.#nbdfuse = undefined
   }
@@ -137,6 +137,8 @@ export class FaultyDisk {
     return join(this.#folder, ...names)
   }
 }
+
+const isMounted = (path: string): boolean => readFileSync('/proc/self/mounts', 'utf8').includes(` ${path} `)
 
 const isAttached = (device: string): boolean =>
   existsSync(`/sys/block/${device.slice('/dev/'.length)}/loop/backing_file`)

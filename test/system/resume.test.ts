@@ -36,11 +36,11 @@ describe('going on with --resume', () => {
     cutCount: number,
     place: () => { readonly target: string; readonly journal: string },
   ): Promise<Record<string, unknown>> {
-    const sender = startSender(lab, ['--max-bitrate', '120M', '--receiver-timeout', '2', image])
+    const sender = startSender(lab, ['--max-bitrate', '120M', '--receiver-timeout', '12', image])
     for (let cut = 0; cut < cutCount; cut++) {
       const { target, journal } = place()
       const before = existsSync(journal) ? readFileSync(journal).length : 0
-      const receiver = startReceiver(lab, 1, ['--resume', '--journal', journal, target])
+      const receiver = startReceiver(lab, 1, ['--resume', '--start-timeout', '20', '--journal', journal, target])
       await expect
         .poll(() => (existsSync(journal) ? readFileSync(journal).length : 0), { timeout: 60_000 })
         .toBeGreaterThan(before)
@@ -49,7 +49,7 @@ describe('going on with --resume', () => {
       await disk!.cutPower()
     }
     const { target, journal } = place()
-    const last = startReceiver(lab, 1, ['--resume', '--journal', journal, target])
+    const last = startReceiver(lab, 1, ['--resume', '--start-timeout', '20', '--journal', journal, target])
     const [{ status, stderr, result }] = await Promise.all([last.ended, sender.ended])
     expect(status, stderr).toBe(0)
     expect(existsSync(journal)).toBe(false)
@@ -57,8 +57,8 @@ describe('going on with --resume', () => {
   }
 
   it('after power cuts, of a block device, with a journal that outlives what was not flushed', async () => {
-    await writeIslandImage(image, { sizeBytes: 160 * MIB, islandCount: 60, islandBytes: 4 * MIB, seed: 31 })
-    disk = await FaultyDisk.up(160 * MIB)
+    await writeIslandImage(image, { sizeBytes: 96 * MIB, islandCount: 24, islandBytes: 6 * MIB, seed: 31 })
+    disk = await FaultyDisk.up(96 * MIB)
     const result = await receiveWithPowerCuts(3, () => ({ target: disk!.device, journal }))
     expect(result['resumedBytes']).toBeGreaterThan(0)
     expect(readFileSync(disk.device).equals(readFileSync(image))).toBe(true)
