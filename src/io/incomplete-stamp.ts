@@ -22,12 +22,12 @@ export const drawMark = (): string => randomBytes(16).toString('hex')
  */
 export function incompleteStamp(image: ImageFacts, mark: string): Uint8Array {
   const lines = [
-    `transfer: ${mark}`,
     `name: ${oneLine(image.name)}`,
     `image: ${oneLine(image.imageId)}`,
     `size: ${image.sizeBytes === undefined ? 'not known yet' : `${image.sizeBytes} bytes`}`,
+    `transfer: ${mark}`,
     'The first page of the image goes here when all of it has been received and verified.',
-    'If no transfer is running, this image is of no use: receive it again, or go on with skilfish-recv --resume.',
+    'If no transfer is running, this image is of no use: go on with skilfish-recv --resume, or receive it again.',
   ]
   const stamp = new Uint8Array(STAMP_BYTES)
   new TextEncoder().encodeInto(`${FIRST_LINE}${lines.join('\n')}\n`, stamp)

@@ -168,12 +168,13 @@ export class SliceAssembly {
     this.#lastDataUs = nowUs
     let open = this.#latest?.slice === slice ? this.#latest : this.open.get(slice)
     if (open === undefined) {
+      // Also for a slice that an earlier run has settled, which else would be taken for one passed over.
+      if (slice >= this.#begunCount) this.#reach(nowUs, slice + 1)
+      if (slice === this.#begunCount - 1) this.#isLatestHeard = true
       if (this.settled.has(slice) || this.#whole.has(slice)) {
         this.duplicatePackets++
         return
       }
-      if (slice >= this.#begunCount) this.#reach(nowUs, slice + 1)
-      if (slice === this.#begunCount - 1) this.#isLatestHeard = true
       open = this.#begin(slice, frameBytes)
       if (open === undefined) return
     } else if (open.frameBytes !== frameBytes) {
