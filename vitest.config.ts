@@ -10,7 +10,8 @@ const serial = { fileParallelism: false, testTimeout: 120_000, hookTimeout: 120_
 const config: ViteUserConfig = defineConfig({
   test: {
     projects: [
-      project('unit'),
+      // Some compare many random cases with a slow reference: on a busy machine that takes longer than the usual 5 s.
+      project('unit', { testTimeout: 30_000 }),
       project('property', { testTimeout: 60_000 }),
       project('sim', { testTimeout: 120_000 }),
       project('e2e', serial),
