@@ -14,6 +14,7 @@ const config: ViteUserConfig = defineConfig({
       project('unit', { testTimeout: 30_000 }),
       project('property', { testTimeout: 60_000 }),
       project('sim', { testTimeout: 120_000 }),
+      project('model', { testTimeout: 120_000 }),
       project('e2e', serial),
       project('system', serial),
       project('package', serial),

@@ -36,8 +36,8 @@ export interface PathSpec {
 }
 
 interface Path {
-  readonly down: Link
-  readonly up: Link
+  down: Link
+  up: Link
   isPluggedIn: boolean
 }
 
@@ -48,7 +48,7 @@ interface Path {
 export class Network {
   readonly #queue: ArrivalQueue
   readonly #random: Random
-  readonly #uplink: Link
+  #uplink: Link
   readonly #filter: PacketFilter | undefined
   readonly #paths: Path[] = []
   #packetCount = 0
@@ -84,8 +84,17 @@ export class Network {
 
   /** Adds the path of the next receiver. It hears nothing before {@link plug}. */
   addPath(spec: PathSpec): void {
-    const down = new Link(spec.down ?? {}, this.#ownRandom())
-    this.#paths.push({ down, up: new Link(spec.up ?? {}, this.#ownRandom()), isPluggedIn: false })
+    this.#paths.push({ ...this.#makeLinks(spec), isPluggedIn: false })
+  }
+
+  /** From now on a receiver's path treats packets like this; those under way come as they would have. */
+  setPath(index: number, spec: PathSpec): void {
+    Object.assign(this.#paths[index]!, this.#makeLinks(spec))
+  }
+
+  /** The same for the sender's uplink. */
+  setUplink(spec: LinkSpec): void {
+    this.#uplink = new Link(spec, this.#ownRandom())
   }
 
   /** Connects a receiver to the network or cuts it off, in both directions. */
@@ -125,6 +134,11 @@ export class Network {
       if (this.#filter!(packet, this.#to, SENDER)) continue
       link.carry(atUs, packet, packet.length, this.#deliver)
     }
+  }
+
+  #makeLinks(spec: PathSpec): { readonly down: Link; readonly up: Link } {
+    const down = new Link(spec.down ?? {}, this.#ownRandom())
+    return { down, up: new Link(spec.up ?? {}, this.#ownRandom()) }
   }
 
   #ownRandom(): Random {

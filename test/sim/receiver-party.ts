@@ -1,10 +1,11 @@
 import { FecDecoder } from '../../src/fec/index.ts'
-import { drawId, MAX_CONTROL_BYTES, type Geometry } from '../../src/protocol/index.ts'
+import { drawId, formatId, MAX_CONTROL_BYTES, type Geometry } from '../../src/protocol/index.ts'
 import { seededRandom } from '../../src/random.ts'
 import { ReceiverMachine, type ReceiverEvent, type ReceiverMachineOptions } from '../../src/receiver/machine/index.ts'
 import type { ReceiverKeys } from '../../src/trust/index.ts'
 import type { Network } from './network.ts'
 import { Pump, type Party, type SimQueue } from './party.ts'
+import type { SimulatedTarget } from './simulated-target.ts'
 import { isSound, type SyntheticImage } from './synthetic-image.ts'
 
 /** Time to open the target and to flush it at the end, microseconds. */
@@ -44,10 +45,14 @@ export interface ReceiverOutcome {
 /** A receiver's machine, with its driver and disk played: it verifies frames, writes them at the disk's speed, flushes. */
 export class ReceiverParty implements Party {
   readonly index: number
+  /** As {@link formatId} has it. */
+  readonly id: string
   readonly machine: ReceiverMachine
   outcome: ReceiverOutcome | undefined
   /** When the whole image was verified and flushed; what follows is to tell the sender. */
   completeUs: number | undefined
+  /** Where slices are written, if anywhere. */
+  readonly target: SimulatedTarget | undefined
   rejectedCount = 0
   /** Most slices that were with the disk at once. */
   mostQueuedCount = 0
@@ -93,6 +98,7 @@ export class ReceiverParty implements Party {
       readonly geometry: Geometry
       readonly network: Network
       readonly queue: SimQueue
+      readonly target?: SimulatedTarget | undefined
       readonly onSent: (nowUs: number, bytes: Uint8Array) => void
     },
   ) {
@@ -112,6 +118,8 @@ export class ReceiverParty implements Party {
       ...setup,
     }
     this.index = index
+    this.id = formatId(options.receiverId)
+    this.target = world.target
     this.#setup = setup
     this.#image = world.image
     this.#geometry = world.geometry
@@ -131,6 +139,14 @@ export class ReceiverParty implements Party {
 
   get settledCount(): number {
     return this.#settledCount
+  }
+
+  get bufferSlices(): number {
+    return this.#bufferSlices
+  }
+
+  isSettled(slice: number): boolean {
+    return this.#settled[slice] === 1
   }
 
   /** Ends it without a word. */
@@ -235,6 +251,7 @@ export class ReceiverParty implements Party {
       return
     }
     if (!isEqual) throw new Error(`receiver ${this.index} settles slice ${slice}, which differs from the source`)
+    this.target?.write(frame, this.#geometry.sliceBytes)
     this.#settled[slice] = 1
     this.#settledCount++
     this.machine.handleCommand(nowUs, { kind: 'settled', slice })

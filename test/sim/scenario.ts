@@ -20,7 +20,8 @@ export function replayable<Result>(seed: number, act: (seed: number) => Result):
     const { testPath = '', currentTestName = '' } = expect.getState()
     const file = testPath.slice(testPath.lastIndexOf('/test/') + 1)
     const name = currentTestName.replaceAll(' > ', ' ').replaceAll("'", '.')
-    const command = `SIM_SEED=${seed} npx vitest run --project sim ${file} -t '${name}'`
+    const project = file.split('/')[1] ?? ''
+    const command = `SIM_SEED=${seed} npx vitest run --project ${project} ${file} -t '${name}'`
     throw new Error(`${(error as Error).message}\nreplay: ${command}`, { cause: error })
   }
 }

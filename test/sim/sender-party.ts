@@ -23,6 +23,9 @@ export type SenderSetup = Partial<Omit<SenderMachineOptions, 'session' | 'random
 /** A sender's machine, with the source played by a synthetic image. */
 export class SenderParty implements Party {
   readonly machine: SenderMachine
+  readonly bornUs: number
+  readonly canReread: boolean
+  readonly onSlow: SenderMachineOptions['onSlow']
   /** What `finished` said: undefined until then. */
   outcome: { readonly failed?: string; readonly text?: string } | undefined
   readonly refusedVersions: string[] = []
@@ -34,7 +37,6 @@ export class SenderParty implements Party {
   readonly #pump: Pump
   readonly #into = new Uint8Array(65_536)
   readonly #windowSlices: number
-  readonly #canReread: boolean
   readonly #packetBytes: number
   readonly #onSent: (nowUs: number, bytes: Uint8Array, segmentBytes: number) => void
   readonly #onHeard: (nowUs: number, bytes: Uint8Array) => void
@@ -100,13 +102,15 @@ export class SenderParty implements Party {
       maxBitrate: 200_000_000,
       ...setup,
     }
+    this.bornUs = nowUs
     this.#image = world.image
     this.#network = world.network
     this.#queue = world.queue
     this.#onSent = world.onSent
     this.#onHeard = world.onHeard
     this.#windowSlices = options.windowSlices
-    this.#canReread = options.canReread
+    this.canReread = options.canReread
+    this.onSlow = options.onSlow
     this.#packetBytes = options.geometry.packetBytes
     this.#pump = new Pump(world.queue, this)
     this.machine = new SenderMachine(nowUs, options)
@@ -170,7 +174,7 @@ export class SenderParty implements Party {
         this.#read(this.#nextSlice++)
         break
       case 'again':
-        if (!this.#canReread) throw new Error(`slice ${event.slice} is asked for again, which a pipe cannot give`)
+        if (!this.canReread) throw new Error(`slice ${event.slice} is asked for again, which a pipe cannot give`)
         this.#read(event.slice)
         break
       case 'release':

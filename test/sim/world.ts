@@ -6,10 +6,16 @@ import { Network, SENDER, type NetworkSpec, type PathSpec } from './network.ts'
 import type { SimEvent, SimQueue } from './party.ts'
 import { ReceiverParty, type ReceiverSetup } from './receiver-party.ts'
 import { SenderParty, type SenderSetup } from './sender-party.ts'
+import { SimulatedTarget } from './simulated-target.ts'
 import { synthesise, type SyntheticImage } from './synthetic-image.ts'
 
 /** A receiver of the world: when it comes (Infinity: when an incident starts it), over which path, with which options and disk. */
-export type WorldReceiver = ReceiverSetup & { readonly joinAtUs?: number; readonly path?: PathSpec }
+export type WorldReceiver = ReceiverSetup & {
+  readonly joinAtUs?: number
+  readonly path?: PathSpec
+  /** What its target is full of at first. The target is kept when the receiver is started again. Left out: it has none. */
+  readonly staleByte?: number
+}
 
 /** Something that happens in the world once its condition has come. */
 export interface Incident {
@@ -40,6 +46,8 @@ export interface WorldSpec {
   readonly onSent?: (nowUs: number, bytes: Uint8Array, segmentBytes: number) => void
   /** Sees each packet that reaches the sender. */
   readonly onHeard?: (nowUs: number, bytes: Uint8Array) => void
+  /** Called after each event: throws when something does not hold. */
+  readonly onStep?: (world: World) => void
 }
 
 /** Events of the world at one moment beyond which it turns in circles. */
@@ -54,14 +62,16 @@ export class World {
   readonly geometry: Geometry
   readonly network: Network
   readonly receivers: (ReceiverParty | undefined)[] = []
-  /** The sender, and those before it. */
   sender: SenderParty
+  /** All that were started, in order; the last is {@link sender}. */
+  readonly senders: SenderParty[] = []
   nowUs = 0
   eventCount = 0
   readonly #spec: WorldSpec
   readonly #random: Random
   readonly #queue: SimQueue = new EventQueue<SimEvent>()
   readonly #pending: Incident[]
+  readonly #targets: readonly (SimulatedTarget | undefined)[]
   #appointmentCount = 0
   readonly #record = createHash('sha256')
 
@@ -73,6 +83,9 @@ export class World {
     this.image = synthesise({ seed: this.#drawSeed(), dataBytes, sliceBytes, holeRatio })
     this.network = new Network(spec.network ?? {}, this.#drawSeed(), this.#queue)
     this.#pending = [...(spec.incidents ?? [])]
+    this.#targets = spec.receivers.map(({ staleByte }) =>
+      staleByte === undefined ? undefined : new SimulatedTarget(this.image.imageBytes, staleByte),
+    )
     for (const receiver of spec.receivers) {
       this.network.addPath(receiver.path ?? spec.path ?? {})
       this.receivers.push(undefined)
@@ -101,6 +114,7 @@ export class World {
     const onHeard = this.#spec.onHeard ?? ((): undefined => undefined)
     const parts = { image, geometry, network, queue: this.#queue, onSent, onHeard }
     this.sender = new SenderParty(this.nowUs, this.#drawSeed(), this.#spec.sender ?? {}, parts)
+    this.senders.push(this.sender)
     return this.sender
   }
 
@@ -108,7 +122,7 @@ export class World {
   startReceiver(index: number): ReceiverParty {
     const { image, geometry, network } = this
     const onSent = (nowUs: number, bytes: Uint8Array): void => this.#note(nowUs, bytes)
-    const parts = { image, geometry, network, queue: this.#queue, onSent }
+    const parts = { image, geometry, network, queue: this.#queue, target: this.#targets[index], onSent }
     network.plug(index, true)
     const receiver = new ReceiverParty(this.nowUs, this.#drawSeed(), index, this.#spec.receivers[index]!, parts)
     this.receivers[index] = receiver
@@ -154,6 +168,7 @@ export class World {
     if (this.#queue.size > MAX_QUEUED_EVENTS) throw new Error(`too many packets are under way: ${this.#describe()}`)
     this.nowUs = event.atUs
     this.#dispatch(event)
+    this.#spec.onStep?.(this)
     for (let index = 0; index < this.#pending.length; index++) {
       const incident = this.#pending[index]!
       if (!incident.when(this)) continue

@@ -67,6 +67,10 @@ export class NackScheduler {
     this.#random = random
   }
 
+  get quietRangeCount(): number {
+    return this.#quiet.count
+  }
+
   /** When to `poll` next; Infinity: only after an input. */
   get nextUs(): number {
     return this.#nackUs ?? this.#checkUs

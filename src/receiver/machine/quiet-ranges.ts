@@ -16,6 +16,10 @@ export class QuietRanges {
   /** Ascending, not overlapping. */
   #ranges: QuietRange[] = []
 
+  get count(): number {
+    return this.#ranges.length
+  }
+
   /** Slices `first` to `end` - 1 are quiet until `untilUs`, or longer where they were before. */
   add(nowUs: number, first: number, end: number, untilUs: number): void {
     const next: QuietRange[] = []

@@ -181,6 +181,18 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
   }
 
   /**
+   * How much it keeps of everything that must not grow without bound, by name.
+   * @internal for tests of docs/architecture.md, "Memory"
+   */
+  holdings(): Readonly<Record<'buffers' | 'quietRanges' | 'rejections', number>> {
+    return {
+      buffers: this.#session?.assembly.madeCount ?? 0,
+      quietRanges: this.#session?.nacks.quietRangeCount ?? 0,
+      rejections: this.#rejections.size,
+    }
+  }
+
+  /**
    * Takes the packet at `at` of what may be several, joined on receipt. Joined packets are of one size, the last perhaps shorter: once
    * there is a session, that of its data packets. So a stranger's packet among them, whatever it says, takes none of the others with it.
    * @returns its length, or that of all that is left

@@ -83,6 +83,11 @@ export class SliceAssembly {
     return this.#lastDataUs
   }
 
+  /** Slice buffers in use and free. */
+  get madeCount(): number {
+    return this.#madeCount
+  }
+
   get freeCount(): number {
     return this.#bufferSlices - this.open.size - this.#whole.size
   }

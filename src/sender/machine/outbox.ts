@@ -108,6 +108,15 @@ export class Outbox {
     return this.#queue.length === 0
   }
 
+  /** Packets, acknowledgements and echoes that wait to be sent. */
+  get waiting(): { readonly packets: number; readonly acks: number; readonly echoes: number } {
+    return {
+      packets: this.#queue.length,
+      acks: this.#joinAcks.length + this.#doneAcks.length,
+      echoes: this.#pending.length + this.#deferred.length,
+    }
+  }
+
   /**
    * The next control packet that is due.
    * @param beacon makes the present Announce or End

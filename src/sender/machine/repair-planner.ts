@@ -37,9 +37,9 @@ export class RepairPlanner {
     return this.#deferredCount
   }
 
-  /** True when nothing is asked for. */
-  get isIdle(): boolean {
-    return this.#deferredCount === 0 && this.#dueHead >= this.#due.length
+  /** Slices in memory that wait for their repair. */
+  get dueCount(): number {
+    return this.#due.length - this.#dueHead
   }
 
   /**

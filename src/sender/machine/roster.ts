@@ -1,4 +1,12 @@
-import { formatId, MAX_GRTT_US, MAX_RECEIVER_COUNT, MIN_GRTT_US, type Id64, type Report } from '../../protocol/index.ts'
+import {
+  formatId,
+  MAX_GRTT_US,
+  MAX_RECEIVER_COUNT,
+  MIN_GRTT_US,
+  type AbortReason,
+  type Id64,
+  type Report,
+} from '../../protocol/index.ts'
 import type { ReceiverView } from './sender-options.ts'
 
 interface Member {
@@ -8,6 +16,7 @@ interface Member {
   address: string
   state: ReceiverView['state']
   reason: string
+  dropReason: AbortReason
   heardUs: number
   reportedUs: number
   settledCount: number
@@ -85,8 +94,15 @@ export class Roster {
     }
     if (this.#members.size >= MAX_RECEIVER_COUNT) return 'full'
     this.#members.set(key, {
-      ...{ id, key, name: name ?? key, address, state: 'live', reason: '', heardUs: nowUs, reportedUs: -Infinity },
-      ...{ settledCount: 0, settledBelow: 0, receivedPackets: 0, lostPackets: 0 },
+      ...{ id, key, name: name ?? key, address, state: 'live', reason: '', dropReason: 'too-slow' },
+      ...{
+        heardUs: nowUs,
+        reportedUs: -Infinity,
+        settledCount: 0,
+        settledBelow: 0,
+        receivedPackets: 0,
+        lostPackets: 0,
+      },
       ...{ isStruggling: false, goodReportCount: 0, isDeferred: false },
     })
     this.#liveCount++
@@ -110,16 +126,24 @@ export class Roster {
     if (report.echoSentAtUs !== 0) this.#sampleRoundTrip(((nowUs - report.echoSentAtUs) >>> 0) - report.echoHeldUs)
   }
 
-  /** Ends a live receiver's part. False when it was not live. */
-  retire(id: Id64, state: 'done' | 'left' | 'dropped', reason: string): boolean {
+  /**
+   * Ends a live receiver's part. False when it was not live.
+   * @param dropReason what a dropped one is told, as often as it asks
+   */
+  retire(id: Id64, state: 'done' | 'left' | 'dropped', reason: string, dropReason: AbortReason = 'too-slow'): boolean {
     const member = this.#members.get(formatId(id))
     if (member?.state !== 'live') return false
     member.state = state
     member.reason = reason
+    member.dropReason = dropReason
     this.#liveCount--
     if (member.isStruggling) this.#strugglingCount--
     this.#lowest = undefined
     return true
+  }
+
+  dropReason(id: Id64): AbortReason {
+    return this.#members.get(formatId(id))?.dropReason ?? 'too-slow'
   }
 
   /** True when the receiver has told its name: a NACK may come before its Join. */

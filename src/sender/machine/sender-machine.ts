@@ -213,6 +213,15 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     }
   }
 
+  /**
+   * How much it keeps of everything that must not grow without bound, by name.
+   * @internal for tests of docs/architecture.md, "Memory"
+   */
+  holdings(): Readonly<Record<'frames' | 'receivers' | 'dueRepairs' | 'packets' | 'acks' | 'echoes', number>> {
+    const { size: frames } = this.#window
+    return { frames, receivers: this.#roster.knownCount, dueRepairs: this.#planner.dueCount, ...this.#outbox.waiting }
+  }
+
   /** All receivers that ever joined. */
   receivers(): ReceiverView[] {
     return this.#roster.views()
@@ -286,7 +295,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       this.#tell(id)
     }
     if (before === 'dropped') {
-      this.#refuse(nowUs, id, 'too-slow', this.#roster.view(id)?.reason ?? '')
+      this.#refuse(nowUs, id, this.#roster.dropReason(id), this.#roster.view(id)?.reason ?? '')
       return
     }
     if (message.kind === 'join') this.#outbox.acknowledge('join', id, nowUs + this.#ackDelayUs)
@@ -324,7 +333,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   }
 
   #drop(nowUs: Micros, receiver: Id64, reason: AbortReason, text: string): void {
-    this.#retire(receiver, 'dropped', text)
+    this.#retire(receiver, 'dropped', text, reason)
     this.#refuse(nowUs, receiver, reason, text)
   }
 
@@ -332,9 +341,9 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     this.#outbox.say(nowUs, { kind: 'abort', receiver, reason, text })
   }
 
-  #retire(id: Id64, state: 'done' | 'left' | 'dropped', reason: string): void {
+  #retire(id: Id64, state: 'done' | 'left' | 'dropped', text: string, reason?: AbortReason): void {
     this.#pacer.forget(id)
-    if (this.#roster.retire(id, state, reason)) this.#tell(id)
+    if (this.#roster.retire(id, state, text, reason)) this.#tell(id)
   }
 
   #tell(id: Id64): void {

@@ -132,7 +132,7 @@ describe('deferred slices', () => {
     planner.restore(5000, 9, K)
     expect(planner.deferredCount).toBe(0)
     expect(send(5000)).toEqual([182, 183, 184].map((symbol) => [9, symbol]))
-    expect(planner.isIdle).toBe(true)
+    expect([planner.deferredCount, planner.dueCount]).toEqual([0, 0])
   })
 
   test('are sent whole from the first symbol on when somebody has nothing of them', () => {
@@ -167,13 +167,13 @@ describe('deferred slices', () => {
     ask(0, 5, 2, K)
     window.delete(5)
     planner.evict(5, true)
-    expect([planner.deferredCount, planner.isIdle, send(1000)]).toEqual([0, true, []])
+    expect([planner.deferredCount, planner.dueCount, send(1000)]).toEqual([0, 0, []])
   })
 
   test('are none when all that is pending is in memory', () => {
     const { planner, ask } = plan([5])
     ask(0, 5, 2, K)
     expect(planner.takeDeferred(64, (slice) => slice === 5)).toBeUndefined()
-    expect(planner.isIdle).toBe(false)
+    expect(planner.dueCount).toBe(1)
   })
 })

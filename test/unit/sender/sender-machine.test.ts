@@ -282,6 +282,9 @@ describe('room for frames', () => {
     expect(driven.machine.receivers()).toMatchObject([{ state: 'live' }, { state: 'dropped' }])
     expect(driven.events.some((event) => event.kind === 'again')).toBe(false)
     expect(driven.machine.stats().slicesDeferred).toBe(0)
+    // The first word may be lost: it is told the same again.
+    driven.hear(nack(2, { missing: [{ first: 0, count: 12 }] }))
+    expect(driven.said('abort').at(-1)).toMatchObject({ receiver: receiver(2), reason: 'data-gone' })
   })
 })
 
