@@ -71,26 +71,18 @@ export class Invariants {
     // While it is being made, what it says comes before the world knows it: it holds nothing yet.
     if (party === undefined || !('receiver' in message)) return
     const sliceCount = world.image.frames.length
-    switch (message.kind) {
-      case 'report':
-        claim(
-          message.settledCount === party.settledCount,
-          () => `${from} reports ${message.settledCount} slices settled`,
-        )
-        for (let slice = 0; slice < message.settledBelow; slice++) {
-          claim(party.isSettled(slice), () => `${from} reports all below ${message.settledBelow}, and lacks ${slice}`)
-        }
-        break
-      case 'nack':
-        for (const { slice } of message.deficits) this.#checkAsked(party, slice, sliceCount)
-        for (const { first, count } of message.missing) {
-          for (let slice = first; slice < first + count; slice++) this.#checkAsked(party, slice, sliceCount)
-        }
-        break
-      case 'done':
-        claim(party.settledCount === sliceCount, () => `${from} says Done with ${party.settledCount} of ${sliceCount}`)
-        break
-      default:
+    if (message.kind === 'report') {
+      claim(message.settledCount === party.settledCount, () => `${from} reports ${message.settledCount} slices settled`)
+      for (let slice = 0; slice < message.settledBelow; slice++) {
+        claim(party.isSettled(slice), () => `${from} reports all below ${message.settledBelow}, and lacks ${slice}`)
+      }
+    } else if (message.kind === 'nack') {
+      for (const { slice } of message.deficits) this.#checkAsked(party, slice, sliceCount)
+      for (const { first, count } of message.missing) {
+        for (let slice = first; slice < first + count; slice++) this.#checkAsked(party, slice, sliceCount)
+      }
+    } else if (message.kind === 'done') {
+      claim(party.settledCount === sliceCount, () => `${from} says Done with ${party.settledCount} of ${sliceCount}`)
     }
   }
 

@@ -14,7 +14,8 @@ function expectEverybody(given: Plan): void {
   for (const outcome of outcomes(world)) {
     expect(mayDrop ? ['complete', 'RECEIVER_DROPPED'] : ['complete']).toContain(outcome)
   }
-  if (!mayDrop) expect(world.sender.outcome).toEqual({})
+  // Where it is never calm, ten times Done may get lost: then the sender does not know.
+  if (!mayDrop && plan.calmUs < Infinity) expect(world.sender.outcome).toEqual({})
 }
 
 test.each(groups)('any weather, then calm: everybody gets the image, group %d', (group) => {

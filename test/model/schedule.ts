@@ -66,7 +66,7 @@ export function drawPlan(seed: number): { readonly random: Random; readonly plan
 }
 
 /** Any fault of a link that passes. */
-export function drawLink(random: Random, delayUs: number): LinkSpec {
+function drawLink(random: Random, delayUs: number): LinkSpec {
   return {
     delayUs,
     lossRatio: pick(random, 0, 0.02, 0.2, 0.6, 1),
