@@ -31,12 +31,16 @@ describe('going on with --resume', () => {
     rmSync(folder, { recursive: true, force: true })
   })
 
-  /** Receives at a moderate rate, and loses the power of the machine each time the journal has grown. */
+  /**
+   * Receives, and loses the power of the machine each time the journal has grown.
+   * @param bitrate so low that the transfer outlasts the cuts: the journal grows once a second or more seldom
+   */
   async function receiveWithPowerCuts(
     cutCount: number,
+    bitrate: string,
     place: () => { readonly target: string; readonly journal: string },
   ): Promise<Record<string, unknown>> {
-    const sender = startSender(lab, ['--max-bitrate', '120M', '--receiver-timeout', '12', image])
+    const sender = startSender(lab, ['--max-bitrate', bitrate, '--receiver-timeout', '12', image])
     for (let cut = 0; cut < cutCount; cut++) {
       const { target, journal } = place()
       const before = existsSync(journal) ? readFileSync(journal).length : 0
@@ -59,7 +63,7 @@ describe('going on with --resume', () => {
   it('after power cuts, of a block device, with a journal that outlives what was not flushed', async () => {
     await writeIslandImage(image, { sizeBytes: 96 * MIB, islandCount: 24, islandBytes: 6 * MIB, seed: 31 })
     disk = await FaultyDisk.up(96 * MIB)
-    const result = await receiveWithPowerCuts(3, () => ({ target: disk!.device, journal }))
+    const result = await receiveWithPowerCuts(3, '40M', () => ({ target: disk!.device, journal }))
     expect(result['resumedBytes']).toBeGreaterThan(0)
     expect(readFileSync(disk.device).equals(readFileSync(image))).toBe(true)
   })
@@ -69,7 +73,7 @@ describe('going on with --resume', () => {
     disk = await FaultyDisk.up(256 * MIB)
     disk.format()
     let target = ''
-    const result = await receiveWithPowerCuts(3, () => {
+    const result = await receiveWithPowerCuts(3, '80M', () => {
       target = join(disk!.mount(), 'target')
       return { target, journal: `${target}.skilfish` }
     })
