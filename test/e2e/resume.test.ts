@@ -35,7 +35,7 @@ const receive = (network: readonly string[], ...args: readonly string[]): Progra
 
 /** A sender that takes about five seconds, and waits for a receiver that was killed until it has come again. */
 const sendSlowly = (network: readonly string[], ...args: readonly string[]): Program =>
-  start('send', [...network, '--json', '--max-bitrate', '40M', '--receiver-timeout', '8', ...args, at('image')])
+  start('send', [...network, '--json', '--max-bitrate', '40M', '--receiver-timeout', '20', ...args, at('image')])
 
 const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 
