@@ -1,23 +1,19 @@
 import { createHash } from 'node:crypto'
 import {
   accessSync,
-  chmodSync,
   constants,
   copyFileSync,
   existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readlinkSync,
-  renameSync,
-  rmSync,
   symlinkSync,
   type Stats,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { dirname, join, sep } from 'node:path'
+import { cached } from './cache-folder.ts'
 import { missingPackages, runCommand, type Packages } from './command.ts'
 
 /** Where files are taken from: programs, libraries, and the texts, icons and tables beside them. */
@@ -53,13 +49,9 @@ export interface RootfsImageOptions {
  */
 export function rootfsImage(options: RootfsImageOptions = {}): string {
   const { contentBytes = 500 * 1024 ** 2, sizeBytes = 4 * 1024 ** 3 } = options
-  const folder = cacheFolder()
-  const path = join(folder, `rootfs-${RECIPE}-${contentBytes}-in-${sizeBytes}.ext4`)
-  if (existsSync(path)) return path
-  const missing = missingPackages(ROOTFS_PACKAGES)
-  if (missing.length > 0) throw new Error(`The root filesystem image needs ${missing.join('; ')}`)
-  const work = mkdtempSync(join(folder, 'making-'))
-  try {
+  return cached(`rootfs-${RECIPE}-${contentBytes}-in-${sizeBytes}.ext4`, (work) => {
+    const missing = missingPackages(ROOTFS_PACKAGES)
+    if (missing.length > 0) throw new Error(`The root filesystem image needs ${missing.join('; ')}`)
     const tree = join(work, 'tree')
     mkdirSync(tree)
     fillTree(tree, contentBytes)
@@ -79,22 +71,8 @@ export function rootfsImage(options: RootfsImageOptions = {}): string {
       image,
       `${sizeBytes / 1024 ** 2}M`,
     ])
-    renameSync(image, path)
-  } finally {
-    rmSync(work, { recursive: true, force: true })
-  }
-  return path
-}
-
-/** A folder that is this user's alone, as anybody may make names in the temporary folder. */
-function cacheFolder(): string {
-  const uid = process.getuid?.() ?? 0
-  const folder = join(tmpdir(), `skilfish-images-${uid}`)
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
-  const facts = lstatSync(folder)
-  if (!facts.isDirectory() || facts.uid !== uid) throw new Error(`${folder} must be a folder of user ${uid}; remove it`)
-  chmodSync(folder, 0o700)
-  return folder
+    return image
+  })
 }
 
 interface Candidate {
