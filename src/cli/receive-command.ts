@@ -22,7 +22,7 @@ const OPTIONS = {
   startTimeout: valued('--start-timeout <TIME>', 'give up when no sender is heard by then [no limit]', parseTime),
   receiveTimeout: valued(
     '--receive-timeout <TIME>',
-    'give up when the sender has been silent for this long [30]',
+    'give up when the sender has been silent for this long [60]',
     parseSilence,
   ),
   imageId: valued('--image-id <TEXT>', 'take this image only [first announced]', parseLabel),

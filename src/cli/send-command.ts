@@ -63,7 +63,7 @@ const OPTIONS = {
     'for receivers that cannot keep up: wait for them, defer what they miss, or drop them [defer]',
     choiceParser(['wait', 'defer', 'drop']),
   ),
-  receiverTimeout: valued('--receiver-timeout <TIME>', 'drop a receiver silent for this long [30]', parseSilence),
+  receiverTimeout: valued('--receiver-timeout <TIME>', 'drop a receiver silent for this long [60]', parseSilence),
   fec: valued('--fec <PERCENT>', 'parity sent before anybody asks for it: auto, off or a percentage [auto]', parseFec),
   compress: valued('--compress <CODEC>', 'lzo, zstd or none [lzo]', choiceParser(['lzo', 'zstd', 'none'])),
   sliceSize: valued(

@@ -8,6 +8,9 @@ import { DataFinder } from './data-finder.ts'
 import { loadLibc } from './libc.ts'
 import { sourceError } from './storage-error.ts'
 
+/** The source is looked at for changes each time so many bytes were read: a change is told of early in a long transfer. Ours. */
+const LOOK_BYTES = 64 * 1024 * 1024
+
 /** A regular file or a block device as a source. Owns its descriptor from {@link FileSource.of} to `close`. */
 export class FileSource implements RandomAccessSource {
   readonly label: string
@@ -16,6 +19,7 @@ export class FileSource implements RandomAccessSource {
   readonly #handle: FileHandle
   readonly #opened: BigIntStats
   readonly #data: DataFinder
+  #unwatchedBytes = 0
 
   private constructor(path: string, handle: FileHandle, opened: BigIntStats, sizeBytes: number, data: DataFinder) {
     this.label = path
@@ -55,6 +59,10 @@ export class FileSource implements RandomAccessSource {
       if (bytesRead === 0) throw this.#changed(`it ends at byte ${offset + filled}`)
       filled += bytesRead
     }
+    this.#unwatchedBytes += into.length
+    if (this.#unwatchedBytes < LOOK_BYTES) return
+    this.#unwatchedBytes = 0
+    await this.verifyUnchanged()
   }
 
   async verifyUnchanged(): Promise<void> {

@@ -70,6 +70,12 @@ export const LIMITS = {
 /** Most receivers that one session keeps. Bounds the sender's memory (about 600 bytes each). Ours. */
 export const MAX_RECEIVER_COUNT = 16_384
 
+/**
+ * Silence after which each end takes the other for lost, unless told otherwise, milliseconds. Ours: longer than the 50 s in which a
+ * spanning tree (IEEE 802.1D: 20 s of age and twice 15 s of delay) lets nothing through.
+ */
+export const DEFAULT_SILENCE_MS = 60_000
+
 /** Time between announces, microseconds. Ours: a lost one costs a late receiver a fifth of a second. */
 export const ANNOUNCE_INTERVAL_US = 200_000
 

@@ -29,7 +29,7 @@ export interface ReceiveOptions {
   readonly name?: string
   /** Fail when no sender is heard for this long, milliseconds. Default: no limit. */
   readonly startTimeoutMs?: number
-  /** Fail when the sender has been silent for this long, milliseconds, at least 1000. Default 30,000. */
+  /** Fail when the sender has been silent for this long, milliseconds, at least 1000. Default 60,000. */
   readonly receiveTimeoutMs?: number
   /** Write every slice through to stable storage at once. Default false: once, at the end. */
   readonly sync?: boolean

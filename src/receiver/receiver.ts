@@ -3,7 +3,15 @@ import { hostname } from 'node:os'
 import { SkilfishError } from '../errors.ts'
 import { FecDecoder } from '../fec/index.ts'
 import { MachinePump, monotonicUs, openUdpSocket, parseGroup, resolveInterface, type UdpSocket } from '../io/index.ts'
-import { clipText, DEFAULT_GROUP, DEFAULT_PORT, formatId, type End, type Id64 } from '../protocol/index.ts'
+import {
+  clipText,
+  DEFAULT_GROUP,
+  DEFAULT_PORT,
+  DEFAULT_SILENCE_MS,
+  formatId,
+  type End,
+  type Id64,
+} from '../protocol/index.ts'
 import { ProgressStream } from '../progress-stream.ts'
 import { ReceiverKeys, type ReceiverSessionKeys } from '../trust/index.ts'
 import { checkReceiveOptions } from './check-options.ts'
@@ -78,7 +86,7 @@ class Transfer implements ReceiveHandle {
       ...(trust === undefined ? {} : { trust }),
       ...(imageId === undefined ? {} : { imageId }),
       ...(startTimeoutMs === undefined ? {} : { startTimeoutUs: us(startTimeoutMs) }),
-      receiveTimeoutUs: us(options.receiveTimeoutMs ?? 30_000),
+      receiveTimeoutUs: us(options.receiveTimeoutMs ?? DEFAULT_SILENCE_MS),
       ...{ codecs: decodableCodecs(), decoder: new FecDecoder() },
       bufferSlices: options.bufferSlices ?? DEFAULT_BUFFER_SLICES,
       isSequential: typeof target === 'string' ? target === '-' : target.isSequential,

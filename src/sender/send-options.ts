@@ -36,7 +36,7 @@ export interface SendOptions {
   readonly maxWaitMs?: number
   /** Fail when the transfer has not started after this long, milliseconds. Default: no limit. */
   readonly startTimeoutMs?: number
-  /** A receiver silent for this long is dropped, milliseconds, at least 1000. Default 30,000. */
+  /** A receiver silent for this long is dropped, milliseconds, at least 1000. Default 60,000. */
   readonly receiverTimeoutMs?: number
   /** Default `defer`. */
   readonly onSlow?: SlowPolicy

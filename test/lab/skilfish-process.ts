@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ReceiveResult, SendResult } from '../../src/index.ts'
+import { COMMAND_ENVIRONMENT } from './command.ts'
 import type { Lab } from './lab.ts'
 
 const dist = join(import.meta.dirname, '../../dist/cli')
@@ -67,18 +68,35 @@ export class Running<Result> {
   }
 }
 
-const start = (lab: Lab, host: number, name: string, args: readonly string[]): ChildProcess => {
+/** How a command is run. */
+export interface RunOptions {
+  /** Variables of its environment, beside those of this process. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Turns command and arguments into those that run it in some other way. */
+  readonly wrap?: (command: string, args: readonly string[]) => [string, string[]]
+}
+
+const asItIs: NonNullable<RunOptions['wrap']> = (command, args) => [command, [...args]]
+
+const start = (lab: Lab, host: number, name: string, args: readonly string[], options: RunOptions): ChildProcess => {
   const script = join(dist, name)
   if (!existsSync(script)) throw new Error(`${script} is not there: run "npm run build" first`)
-  return lab.spawn(host, process.execPath, [script, '--json', '--interface', 'eth0', ...args], {
+  const { env = {}, wrap = asItIs } = options
+  const [command, rest] = wrap(process.execPath, [script, '--json', '--interface', 'eth0', ...args])
+  return lab.spawn(host, command, rest, {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...COMMAND_ENVIRONMENT, ...env },
   })
 }
 
 /** Starts `skilfish-send` on the sender's host. */
-export const startSender = (lab: Lab, args: readonly string[]): Running<SendResult> =>
-  new Running(start(lab, 0, 'send.js', args))
+export const startSender = (lab: Lab, args: readonly string[], options: RunOptions = {}): Running<SendResult> =>
+  new Running(start(lab, 0, 'send.js', args, options))
 
 /** Starts `skilfish-recv` on a receiver's host, 1 and up. */
-export const startReceiver = (lab: Lab, host: number, args: readonly string[]): Running<ReceiveResult> =>
-  new Running(start(lab, host, 'recv.js', args))
+export const startReceiver = (
+  lab: Lab,
+  host: number,
+  args: readonly string[],
+  options: RunOptions = {},
+): Running<ReceiveResult> => new Running(start(lab, host, 'recv.js', args, options))
