@@ -2,42 +2,42 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'n
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** Where the memory controller of control groups may be: version 1 and 2. */
-const ROOTS = ['/sys/fs/cgroup/memory', '/sys/fs/cgroup', '/sys/fs/cgroup/unified'] as const
+/** Files of a control group, by version of the interface. Source: the kernel's documentation of cgroup-v1 and cgroup-v2. */
+const VERSION_1 = {
+  root: '/sys/fs/cgroup/memory',
+  limit: 'memory.limit_in_bytes',
+  events: 'memory.oom_control',
+} as const
+const VERSION_2 = { root: '/sys/fs/cgroup', limit: 'memory.max', events: 'memory.events' } as const
 
-/** A control group whose processes may use so much memory, page cache and socket buffers included, and no swap. Needs root. */
+/** A control group whose processes may use so much memory, page cache and socket buffers included. Needs root. */
 export class MemoryGroup {
   readonly #path: string
-
-  private constructor(path: string) {
-    this.#path = path
-  }
+  readonly #version: typeof VERSION_1 | typeof VERSION_2
 
   /** @throws Error when the kernel has no memory controller */
-  static make(name: string, limitBytes: number): MemoryGroup {
-    for (const root of ROOTS) {
-      if (!existsSync(root)) continue
-      const path = join(root, `${name}-${process.pid}`)
-      mkdirSync(path, { recursive: true })
-      const limit = ['memory.limit_in_bytes', 'memory.max'].find((file) => existsSync(join(path, file)))
-      if (limit !== undefined) {
-        writeFileSync(join(path, limit), String(limitBytes))
-        return new MemoryGroup(path)
-      }
-      rmdirSync(path)
-    }
-    throw new Error('The kernel has no memory controller for control groups')
+  constructor(name: string, limitBytes: number) {
+    this.#version = existsSync(VERSION_1.root) ? VERSION_1 : VERSION_2
+    const { root, limit } = this.#version
+    if (this.#version === VERSION_2) writeFileSync(join(root, 'cgroup.subtree_control'), '+memory')
+    this.#path = join(root, `${name}-${process.pid}`)
+    mkdirSync(this.#path)
+    writeFileSync(join(this.#path, limit), String(limitBytes))
   }
 
-  /** The command line that runs `command` within the group, under the same process id. */
-  wrap(command: string, args: readonly string[]): [string, string[]] {
-    return ['sh', ['-c', `echo $$ > ${this.#path}/cgroup.procs && exec "$@"`, 'sh', command, ...args]]
+  /** Takes in a process, best one that was started only just: what it has used before is not counted. */
+  add(processId: number): void {
+    writeFileSync(join(this.#path, 'cgroup.procs'), String(processId))
+  }
+
+  /** The processes within. */
+  get processIds(): number[] {
+    return readFileSync(join(this.#path, 'cgroup.procs'), 'utf8').trim().split('\n').map(Number)
   }
 
   /** How often a process of the group was killed for want of memory. */
   get killCount(): number {
-    const file = ['memory.oom_control', 'memory.events'].find((name) => existsSync(join(this.#path, name)))!
-    return Number(/^oom_kill (\d+)$/m.exec(readFileSync(join(this.#path, file), 'utf8'))?.[1])
+    return Number(/^oom_kill (\d+)$/m.exec(readFileSync(join(this.#path, this.#version.events), 'utf8'))?.[1])
   }
 
   /** Removes the group once its processes are gone. */

@@ -68,35 +68,32 @@ export class Running<Result> {
   }
 }
 
-/** How a command is run. */
-export interface RunOptions {
-  /** Variables of its environment, beside those of this process. */
-  readonly env?: Readonly<Record<string, string>>
-  /** Turns command and arguments into those that run it in some other way. */
-  readonly wrap?: (command: string, args: readonly string[]) => [string, string[]]
-}
+/** Variables of a command's environment, beside those of this process. */
+type Environment = Readonly<Record<string, string>>
 
-const asItIs: NonNullable<RunOptions['wrap']> = (command, args) => [command, [...args]]
-
-const start = (lab: Lab, host: number, name: string, args: readonly string[], options: RunOptions): ChildProcess => {
+const start = (
+  lab: Lab,
+  host: number,
+  name: string,
+  args: readonly string[],
+  environment: Environment,
+): ChildProcess => {
   const script = join(dist, name)
   if (!existsSync(script)) throw new Error(`${script} is not there: run "npm run build" first`)
-  const { env = {}, wrap = asItIs } = options
-  const [command, rest] = wrap(process.execPath, [script, '--json', '--interface', 'eth0', ...args])
-  return lab.spawn(host, command, rest, {
+  return lab.spawn(host, process.execPath, [script, '--json', '--interface', 'eth0', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...COMMAND_ENVIRONMENT, ...env },
+    env: { ...COMMAND_ENVIRONMENT, ...environment },
   })
 }
 
 /** Starts `skilfish-send` on the sender's host. */
-export const startSender = (lab: Lab, args: readonly string[], options: RunOptions = {}): Running<SendResult> =>
-  new Running(start(lab, 0, 'send.js', args, options))
+export const startSender = (lab: Lab, args: readonly string[], environment: Environment = {}): Running<SendResult> =>
+  new Running(start(lab, 0, 'send.js', args, environment))
 
 /** Starts `skilfish-recv` on a receiver's host, 1 and up. */
 export const startReceiver = (
   lab: Lab,
   host: number,
   args: readonly string[],
-  options: RunOptions = {},
-): Running<ReceiveResult> => new Running(start(lab, host, 'recv.js', args, options))
+  environment: Environment = {},
+): Running<ReceiveResult> => new Running(start(lab, host, 'recv.js', args, environment))
