@@ -68,7 +68,9 @@ describe('a fault in the midst of a transfer', () => {
   it('read error at the source: the sender says so, and no receiver takes its copy for whole', async () => {
     disk = await FaultyDisk.up(96 * MIB)
     await writeRandomImage(disk.device, 96 * MIB, 2)
-    runCommand('blockdev', ['--flushbufs', disk.device])
+    runCommand('sync', [disk.device])
+    // Afterwards no cache knows what the disk holds.
+    await disk.cutPower()
     const receivers = HOSTS.map((host) => startReceiver(lab, host, [target(host)]))
     const sender = startSender(lab, ['--min-receivers', '3', '--max-bitrate', '100M', disk.device])
     await receivers[0]!.until(percentAbove(20))
