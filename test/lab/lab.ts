@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
 import { COMMAND_ENVIRONMENT, missingPackages, runCommand, type Packages } from './command.ts'
 import { namespacePrefix, removeNamespaces, removeStaleNamespaces } from './namespaces.ts'
 
@@ -8,6 +9,14 @@ export interface LabOptions {
   readonly receiverCount: number
   /** MTU of every link in bytes, 1280 (the least that IPv6 takes) to 65,535; 1500 unless given. */
   readonly mtuBytes?: number
+  /** Whether this machine itself, outside all namespaces, is on the bridge too: see {@link Lab.machine}. Default false. */
+  readonly isReachable?: boolean
+}
+
+/** How this machine is joined to a lab. */
+export interface LabMachine {
+  readonly interfaceName: string
+  readonly ipv4: string
 }
 
 /** One host: a network namespace with loopback and one Ethernet interface, `eth0`, and no way out of the lab. */
@@ -60,18 +69,23 @@ let isGuarded = false
 export class Lab {
   readonly hosts: readonly LabHost[]
   readonly mtuBytes: number
+  /** Defined in a lab that {@link LabOptions.isReachable}. Such labs have addresses that differ from each other's. */
+  readonly machine: LabMachine | undefined
   readonly #bridge: string
   /** Host index → the nftables match that picks the packets to lose on their way to it. */
   readonly #losses = new Map<number, string>()
 
-  private constructor(receiverCount: number, mtuBytes: number) {
+  private constructor(receiverCount: number, mtuBytes: number, isReachable: boolean) {
     const prefix = namespacePrefix()
+    const network = isReachable ? freeNetwork() : 0
+    const interfaceName = `lab-${prefix.slice(prefix.lastIndexOf('-') + 1)}`
+    this.machine = isReachable ? { interfaceName, ipv4: `10.77.${network}.254` } : undefined
     this.mtuBytes = mtuBytes
     this.#bridge = `${prefix}-bridge`
     this.hosts = Array.from({ length: receiverCount + 1 }, (_, index) => ({
       index,
       namespace: `${prefix}-host${index}`,
-      ipv4: `10.77.0.${index + 1}`,
+      ipv4: `10.77.${network}.${index + 1}`,
       ipv6: `fd77::${(index + 1).toString(16)}`,
     }))
   }
@@ -91,14 +105,14 @@ export class Lab {
    * @throws Error naming what is missing, or the command that failed; nothing is left behind then.
    */
   static up(options: LabOptions): Lab {
-    const { receiverCount, mtuBytes = 1500 } = options
+    const { receiverCount, mtuBytes = 1500, isReachable = false } = options
     requireWithin('receiverCount', receiverCount, 1, 200)
     requireWithin('mtuBytes', mtuBytes, 1280, 65_535)
     const missing = Lab.missing()
     if (missing.length > 0) throw new Error(`The network lab cannot be built here; it needs ${missing.join('; ')}`)
     removeStaleNamespaces()
     guardProcess()
-    const lab = new Lab(receiverCount, mtuBytes)
+    const lab = new Lab(receiverCount, mtuBytes, isReachable)
     standing.add(lab)
     try {
       lab.#build()
@@ -197,6 +211,9 @@ export class Lab {
 
   /** Kills what runs in the lab and removes it. May be called again, and for a lab that was only half built. */
   down(): void {
+    // With its namespace the link would go too, but some time later.
+    if (this.machine && networkInterfaces()[this.machine.interfaceName])
+      runCommand('ip', ['link', 'delete', this.machine.interfaceName])
     removeNamespaces([...this.hosts.map((host) => host.namespace), this.#bridge])
     standing.delete(this)
   }
@@ -208,6 +225,7 @@ export class Lab {
     configure(bridge, 'net/ipv6/conf/default/disable_ipv6', 1)
     ip([`link add br0 mtu ${this.mtuBytes} type bridge mcast_snooping 0`, 'link set br0 up'], bridge)
     for (const host of this.hosts) this.#join(host)
+    if (this.machine) this.#joinMachine(this.machine)
     this.#awaitLinks()
     nft(bridge, [
       'table bridge lab {',
@@ -241,6 +259,18 @@ export class Lab {
     ethtool(this.#bridge, port(host), 'tso off')
   }
 
+  #joinMachine({ interfaceName, ipv4 }: LabMachine): void {
+    const mtu = `mtu ${this.mtuBytes}`
+    ip([
+      `link add ${interfaceName} ${mtu} type veth peer name uplink ${mtu} netns ${this.#bridge}`,
+      `addr add ${ipv4}/24 brd + dev ${interfaceName}`,
+      `link set ${interfaceName} up`,
+    ])
+    ip(['link set uplink master br0 up'], this.#bridge)
+    runCommand('ethtool', ['-K', interfaceName, 'tx-udp-segmentation', 'off', 'gro', 'on'])
+    ethtool(this.#bridge, 'uplink', 'tso off')
+  }
+
   /** The kernel notices the carrier of a new link a little later, and drops what is sent until then. */
   #awaitLinks(): void {
     const deadlineMs = performance.now() + LINK_TIMEOUT_MS
@@ -250,6 +280,9 @@ export class Lab {
       while (isDown(host.namespace, 'eth0') || isDown(this.#bridge, port(host))) {
         if (performance.now() > deadlineMs) throw new Error(`The link of host ${host.index} does not come up`)
       }
+    }
+    while (this.machine && isDown(this.#bridge, 'uplink')) {
+      if (performance.now() > deadlineMs) throw new Error('The link of this machine does not come up')
     }
   }
 
@@ -287,6 +320,16 @@ interface LinkReport {
 /** Part of what `nft -j list counter` prints. */
 interface CounterReport {
   readonly nftables: readonly { readonly counter?: { readonly packets: number } }[]
+}
+
+/** The third number of addresses that this machine does not have yet. Begins elsewhere in each process, as several may look at once. */
+function freeNetwork(): number {
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address))
+  for (let tries = 0; tries < 254; tries++) {
+    const network = 1 + ((process.pid + tries) % 254)
+    if (!addresses.some((address) => address.startsWith(`10.77.${network}.`))) return network
+  }
+  throw new Error('All networks 10.77.1.0/24 to 10.77.254.0/24 are in use')
 }
 
 /** The bridge's end of a host's link. */
