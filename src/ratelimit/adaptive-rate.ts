@@ -62,6 +62,15 @@ const LEAST_GROWTH_PER_SEC = 0.03
 /** Shortest round trip that growth goes by, microseconds. Ours: what the shortest timer and two event loops take. */
 const MIN_ROUND_TRIP_US = 4_000
 
+/**
+ * A sample with so many times more losses than the rate allows to be sent in its time tells of an outage that is over, and nothing of
+ * the network as it is. Ours: reports in bunches may tell of twice their time.
+ */
+const OUTAGE_FACTOR = 2
+
+/** The rate falls to this share after an outage, as TCP's threshold does after a timeout (RFC 5681 section 3.1). */
+const OUTAGE_FALL_RATIO = 0.5
+
 /** A rate of which less than this share was used has not been tried: it does not grow. */
 const USED_RATIO = 0.8
 
@@ -101,6 +110,8 @@ interface Falls {
  * packet per round trip each round trip: fast on a network without queues, slowly once there is a queue, whoever fills it. Trouble
  * is loss, or a receiver's buffers over 80 %: the rate falls at once to 0.9 of what got through, or lower if there is a queue to
  * empty. Samples that still tell of the time before a fall are ignored.
+ *
+ * An outage, as of a link that was down for a second, only halves it, once.
  *
  * What differs from TCP is which loss counts, since random loss must not stop a transfer that mends it by parity. Without a queue
  * on the way up to 2 % are tolerated, and remembered as the medium's own; with one, only what is so remembered. More loss makes
@@ -168,6 +179,13 @@ export class AdaptiveRate {
     this.#heardCount++
     this.#roundTripUs = Math.max(this.#roundTripUs, sample.roundTripUs)
     if (queuePercent > HOLD_QUEUE_PERCENT) this.#isHeld = true
+    if (this.#isOutage(nowUs, sample)) {
+      this.#ignoreBeforeUs = nowUs + this.#intervalUs + Math.max(grttUs, sample.roundTripUs)
+      this.#isHeld = true
+      this.#isStarting = false
+      this.#set(this.#bitsPerSec * OUTAGE_FALL_RATIO)
+      return
+    }
     const lossRatio = lostPackets / packets
     const isQueued = queueDelayUs > QUEUE_DELAY_US
     if (!isQueued) this.#worstLossRatio = Math.max(this.#worstLossRatio ?? 0, lossRatio)
@@ -204,6 +222,12 @@ export class AdaptiveRate {
     this.#heardCount = this.#roundTripUs = 0
     this.#worstLossRatio = undefined
     this.#isHeld = false
+  }
+
+  #isOutage(nowUs: number, { beganUs, lostPackets, roundTripUs }: PathSample): boolean {
+    const mostBitsPerSec = Math.max(this.#bitsPerSec, ...this.#sent.map(({ bitsPerSec }) => bitsPerSec))
+    const mostPackets = (mostBitsPerSec * (nowUs - beganUs + roundTripUs)) / 1e6 / this.#packetBits
+    return lostPackets > OUTAGE_FACTOR * mostPackets + LUMP_PACKETS
   }
 
   /**

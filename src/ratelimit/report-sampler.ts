@@ -28,12 +28,16 @@ const SAMPLE_US = 80_000
 const SAMPLE_PACKETS = 400
 const OLD_SAMPLE_US = 1_000_000
 
+/** A report that comes so much later than the one before, in intervals, follows others that were lost. Ours. */
+const GAP_INTERVALS = 5
+
 /** Reports whose shortest round trip counts: a busy event loop delays one, a queue on the way all of them. Ours. */
 const ROUND_TRIP_REPORTS = 3
 
 /** Puts the reports of one receiver together. */
 export class ReportSampler {
   #beganUs: number
+  #reportedUs: number
   #receivedPackets = 0
   #lostPackets = 0
   #queuePercent = 0
@@ -43,11 +47,17 @@ export class ReportSampler {
 
   /** @param nowUs when the first report's time began, or later */
   constructor(nowUs: number) {
-    this.#beganUs = nowUs
+    this.#beganUs = this.#reportedUs = nowUs
   }
 
-  /** Takes a report. @returns a sample when there is enough for one; the next begins then */
-  add(nowUs: number, report: RateReport): PathSample | undefined {
+  /**
+   * Takes a report.
+   * @param intervalUs time between two reports: of so long each tells
+   * @returns a sample when there is enough for one; the next begins then
+   */
+  add(nowUs: number, report: RateReport, intervalUs: number): PathSample | undefined {
+    if (nowUs - this.#reportedUs > Math.max(OLD_SAMPLE_US, GAP_INTERVALS * intervalUs)) this.#begin(nowUs - intervalUs)
+    this.#reportedUs = nowUs
     this.#receivedPackets += report.receivedPackets
     this.#lostPackets += report.lostPackets
     this.#queuePercent = Math.max(this.#queuePercent, report.queuePercent)
@@ -66,9 +76,13 @@ export class ReportSampler {
       roundTripUs,
       queueDelayUs: roundTripUs === 0 ? 0 : roundTripUs - this.#leastRoundTripUs,
     }
+    this.#begin(nowUs)
+    return sample
+  }
+
+  #begin(nowUs: number): void {
     this.#beganUs = nowUs
     this.#receivedPackets = this.#lostPackets = this.#queuePercent = 0
-    return sample
   }
 
   #noteRoundTrip(roundTripUs: number): void {

@@ -64,7 +64,7 @@ export class Pacer {
     if (sampler === undefined) this.#samplers.set(key, (sampler = new ReportSampler(nowUs)))
     const { echoSentAtUs, echoHeldUs } = report
     const roundTripUs = echoSentAtUs === 0 ? undefined : Math.max(0, ((nowUs - echoSentAtUs) >>> 0) - echoHeldUs)
-    const sample = sampler.add(nowUs, { ...report, roundTripUs })
+    const sample = sampler.add(nowUs, { ...report, roundTripUs }, this.#intervalEndUs - this.#intervalBeganUs)
     if (sample === undefined) return
     this.#rate.handleSample(nowUs, sample, grttUs)
     this.#apply(nowUs)

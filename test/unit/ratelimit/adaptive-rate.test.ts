@@ -52,7 +52,7 @@ function run(
       const queuePercent = Math.min(100, (queues[index] / 67_108_864) * 100)
       const counts = { receivedPackets: received, lostPackets: sentPackets - received, queuePercent }
       const atUs = interval * INTERVAL_US + 5000 + index
-      const sample = samplers[index]!.add(atUs, { ...counts, roundTripUs: 5000 })
+      const sample = samplers[index]!.add(atUs, { ...counts, roundTripUs: 5000 }, INTERVAL_US)
       if (sample !== undefined) rate.handleSample(atUs, sample, GRTT_US)
     })
   }
@@ -179,6 +179,20 @@ describe('AdaptiveRate', () => {
     const counts = { beganUs: 10_000, receivedPackets: 900, lostPackets: 50, roundTripUs: 10_000 }
     rate.handleSample(110_000, sampleOf(110_000, counts), GRTT_US)
     expect(rate.bitsPerSec / 1e6).toBeCloseTo(900 * PACKET_BYTES * 8 * 10 * 0.9 * 1e-6, 3)
+  })
+
+  it('halves once after an outage, however many receivers tell of it, however much they have lost', () => {
+    const rate = new AdaptiveRate(0, PACKET_BYTES)
+    for (let us = INTERVAL_US; us <= 2e6; us += INTERVAL_US) rate.handleInterval(us, 2_500_000)
+    for (let host = 0; host < 5; host++) {
+      const atUs = 2_010_000 + host * 20_000
+      rate.handleSample(atUs, sampleOf(atUs, { receivedPackets: 10, lostPackets: 30_000 }), GRTT_US)
+    }
+    expect(rate.bitsPerSec).toBe(100e6)
+    rate.handleInterval(2.2e6, 1_250_000)
+    rate.handleSample(2.25e6, sampleOf(2.25e6, {}), GRTT_US)
+    rate.handleInterval(2.3e6, 1_250_000)
+    expect(rate.bitsPerSec).toBe(103e6)
   })
 
   it('falls from little above what was sent, when the rate was far higher', () => {
