@@ -167,6 +167,21 @@ const ERRORS = {
     remedy: 'Check the command behind the pipe',
     exit: 'storage',
   },
+  TARGET_UNFINISHED: {
+    meaning: 'The target to be verified is not complete',
+    remedy: 'Go on with skilfish-recv --resume, or receive it again; then verify',
+    exit: 'storage',
+  },
+  TARGET_DIFFERS: {
+    meaning: 'The target is not what was received: it was written to since, or its disk has failed',
+    remedy: 'Receive it again; if nothing has written to it, check the disk and the memory',
+    exit: 'storage',
+  },
+  FINGERPRINT_MISSING: {
+    meaning: 'There is no fingerprint of the target to check it against, or the one that was kept is damaged',
+    remedy: 'Give --fingerprint with what skilfish-recv has told at its end (with --json: fingerprint of the result)',
+    exit: 'storage',
+  },
   JOURNAL_REFUSED: {
     meaning: 'The journal of an unfinished target is damaged, or is not of this target or this image',
     remedy: 'Receive the image that the journal is of, or leave out --resume (or remove the journal) to begin anew',

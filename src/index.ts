@@ -3,11 +3,14 @@ export { isIncompleteTarget, openSink, openSource, type SinkOptions, type UdpSoc
 export { formatBitrate, parseBitrate } from './ratelimit/index.ts'
 export {
   receive,
+  verifyTarget,
   type ReceiveHandle,
   type ReceiveOptions,
   type ReceiveProgress,
   type ReceiveResult,
   type ReceiverStats,
+  type VerifyOptions,
+  type VerifyResult,
 } from './receiver/index.ts'
 export {
   ReceiversFailedError,

@@ -1,4 +1,5 @@
-import type { ReceiveOptions } from '../receiver/index.ts'
+import { SkilfishError } from '../errors.ts'
+import type { ReceiveOptions, VerifyOptions } from '../receiver/index.ts'
 import { parseGroup } from '../io/index.ts'
 import { DEFAULT_PORT } from '../protocol/index.ts'
 import { parseCommandLine, toggle, valued, type ProgramForm } from './command-line.ts'
@@ -41,6 +42,12 @@ const OPTIONS = {
     'where the journal of an unfinished target lies [TARGET.skilfish; of a device, in the current folder]',
     parseText,
   ),
+  verify: toggle('--verify', 'receive nothing: check a TARGET that is complete'),
+  fingerprint: valued(
+    '--fingerprint <TEXT>',
+    'with --verify: what was told when TARGET was complete [what is kept beside a file]',
+    parseText,
+  ),
   assumeZeroed: toggle('--assume-zeroed', 'TARGET reads as zeros already: do not zero what the image leaves empty'),
   ...OUTPUT_OPTIONS,
 }
@@ -57,6 +64,7 @@ const FORM: ProgramForm<typeof OPTIONS> = {
     Session: ['imageId', 'name', 'startTimeout', 'receiveTimeout'],
     Trust: ['keyFile', 'verifyKey'],
     Network: ['group', 'interface', 'ttl', 'noOffload'],
+    Check: ['verify', 'fingerprint'],
     Output: ['json', 'quiet', 'verbose'],
   },
   notes: ['With TARGET -, --json prints to standard error.'],
@@ -64,17 +72,23 @@ const FORM: ProgramForm<typeof OPTIONS> = {
     'skilfish-recv --interface eth1 /dev/sda',
     'skilfish-recv --start-timeout 10m --image-id debian-13 debian.img',
     'skilfish-recv --resume /dev/sda',
+    'skilfish-recv --verify debian.img',
     'skilfish-recv - | tar x',
   ],
   exits: ['success', 'internal', 'usage', 'nobody', 'storage', 'network', 'peerLost', 'refused', 'interrupted'],
 }
 
-/** What `skilfish-recv` is to do. */
-export interface ReceiveCommand {
+/** What `skilfish-recv` is to do: receive, or check what was received. */
+export type ReceiveCommand = {
   readonly kind: 'run'
-  readonly options: ReceiveOptions & { readonly target: string }
   readonly output: OutputChoice
-}
+} & (
+  | { readonly options: ReceiveOptions & { readonly target: string } }
+  | { readonly verify: Pick<VerifyOptions, 'target' | 'fingerprint'> }
+)
+
+/** What goes with `--verify`. */
+const VERIFY_OPTIONS: readonly string[] = ['verify', 'fingerprint', 'json', 'quiet', 'verbose']
 
 /**
  * Reads the arguments of `skilfish-recv`.
@@ -88,6 +102,13 @@ export function parseReceiveCommand(
   const line = parseCommandLine(FORM, args)
   if (line.kind === 'text') return line
   const { values, operand } = line
+  const output = outputChoice(values)
+  if (values.verify) {
+    const others = Object.keys(values).filter((name) => !VERIFY_OPTIONS.includes(name))
+    if (others.length > 0) throw invalid(`cannot use --verify together with ${others.map(longName).join(', ')}`)
+    return { kind: 'run', verify: definedOnly({ target: operand, fingerprint: values.fingerprint }), output }
+  }
+  if (values.fingerprint !== undefined) throw invalid('cannot use --fingerprint without --verify')
   if (values.group !== undefined) parseGroup(values.group, DEFAULT_PORT)
   const options = definedOnly<ReceiveOptions & { target: string }>({
     target: operand,
@@ -108,5 +129,9 @@ export function parseReceiveCommand(
     offload: values.noOffload ? 'off' : undefined,
     dropRatio: drop === undefined || drop === '' ? undefined : parseNamed('SKILFISH_DROP', parseRatio, drop),
   })
-  return { kind: 'run', options, output: outputChoice(values) }
+  return { kind: 'run', options, output }
 }
+
+const longName = (name: string): string => OPTIONS[name as keyof typeof OPTIONS].flags.split(' ')[0]!
+
+const invalid = (text: string): SkilfishError => new SkilfishError('OPTION_INVALID', text)

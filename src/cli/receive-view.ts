@@ -1,5 +1,5 @@
 import { formatBitrate } from '../ratelimit/index.ts'
-import type { ReceiveProgress, ReceiveResult } from '../receiver/index.ts'
+import type { ReceiveProgress, ReceiveResult, VerifyResult } from '../receiver/index.ts'
 import type { Outcome, ProgressUpdate } from './output.ts'
 import {
   formatBytes,
@@ -42,17 +42,41 @@ export function receiveUpdate(progress: ReceiveProgress): ProgressUpdate {
 export function receiveOutcome(result: ReceiveResult, target: string, isVerbose: boolean): Outcome {
   const { imageName, imageBytes, dataBytes, resumedBytes, transferMs, stats, rootDigest } = result
   const rate = transferMs > 0 ? ` at ${formatBitrate((stats.bytes * 8000) / transferMs)}` : ''
-  const rows: [string, string][] = [
+  const rows: (readonly [string, string])[] = [
     ['target', target === '-' ? 'standard output' : target],
     ['image', `${formatBytes(imageBytes)}; ${formatBytes(dataBytes)} of data, the rest is zeros`],
     ['received', `${formatBytes(stats.bytes)} in ${formatCount(stats.packets, 'packet')}${rate}`],
     ...resumedRow(resumedBytes),
     ['lost', `${lossText(stats)}; ${formatCount(stats.parityUsed, 'packet')} rebuilt from parity`],
     ['root digest', rootDigest],
+    ...(result.fingerprint === undefined ? [] : ([['fingerprint', result.fingerprint]] as const)),
     ...(isVerbose ? verboseRows(result) : []),
   ]
   const head = `${imageName}: complete, verified and written in ${formatTime(transferMs)}`
   return { raw: result, summary: [head, ...formatTable(rows)] }
+}
+
+/** What people see while a target is checked. */
+export function verifyUpdate(positionBytes: number, imageBytes: number, elapsedMs: number): ProgressUpdate {
+  const percent = (100 * positionBytes) / imageBytes
+  return {
+    ...{ raw: { positionBytes, imageBytes, percent, elapsedMs }, phase: 'verifying', elapsedMs, percent },
+    facts: [formatPosition(positionBytes, imageBytes)],
+    details: [],
+  }
+}
+
+/** What people see when a target was found to be right. */
+export function verifyOutcome(result: VerifyResult, target: string, elapsedMs: number): Outcome {
+  const { imageBytes, dataBytes, rootDigest } = result
+  const rows = [
+    ['image', `${formatBytes(imageBytes)}; ${formatBytes(dataBytes)} of data, the rest is zeros`],
+    ['root digest', rootDigest],
+  ] as const
+  return {
+    raw: { ...result, elapsedMs },
+    summary: [`${target} is what was received, to the last byte (${formatTime(elapsedMs)})`, ...formatTable(rows)],
+  }
 }
 
 const lossText = ({ lostPackets, packets }: ReceiveResult['stats']): string =>

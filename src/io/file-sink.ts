@@ -6,6 +6,7 @@ import type { ImageFacts, ResumableSink } from '../sparse/index.ts'
 import { blockDeviceBytes, isReadOnlyDevice } from './block-device.ts'
 import { DeviceZeroer } from './device-zeroer.ts'
 import { drawMark, incompleteStamp, markOf, STAMP_BYTES } from './incomplete-stamp.ts'
+import { FINGERPRINT_SUFFIX } from './kept-text.ts'
 import { targetError } from './storage-error.ts'
 import { syncFolder } from './sync-folder.ts'
 import { TargetFile, type SinkOptions } from './target-file.ts'
@@ -78,6 +79,11 @@ export class FileSink implements ResumableSink {
   /** Beside a file. A device's folder is the kernel's, and gone after a restart: for a device, the current folder. */
   get journalPath(): string {
     return `${this.#capacityBytes === undefined ? this.label : basename(this.label)}.skilfish`
+  }
+
+  /** Beside a file. A device is told by no name for long: nothing is left for it in some folder. */
+  get fingerprintPath(): string | undefined {
+    return this.#capacityBytes === undefined ? `${this.label}${FINGERPRINT_SUFFIX}` : undefined
   }
 
   get mark(): string | undefined {

@@ -32,7 +32,7 @@ export const decodableCodecs = (): Codec[] =>
  */
 export class FrameConsumer {
   readonly #sink: ImageSink
-  readonly #sliceBytes: number
+  readonly sliceBytes: number
   readonly #imageBytes: number
   readonly #root: RootDigest
   readonly #onWritten: ((written: WrittenSlice) => void) | undefined
@@ -43,6 +43,7 @@ export class FrameConsumer {
   readonly #resumedBytes: number
   #coveredBytes: number
   #spansEnd: number
+  #zeroRunCount: number
   #underWay = 0
   #idle: (() => void) | undefined
 
@@ -61,11 +62,12 @@ export class FrameConsumer {
   }) {
     const { restored } = options
     this.#sink = options.sink
-    this.#sliceBytes = options.geometry.sliceBytes
+    this.sliceBytes = options.geometry.sliceBytes
     this.#imageBytes = options.imageBytes ?? Number.MAX_SAFE_INTEGER
     this.#root = restored?.root ?? new RootDigest(sha256)
     this.#resumedBytes = this.#coveredBytes = restored?.totals.coveredBytes ?? 0
     this.#spansEnd = restored?.totals.spansEnd ?? 0
+    this.#zeroRunCount = restored?.totals.zeroRunCount ?? 0
     this.#onWritten = options.onWritten
   }
 
@@ -79,6 +81,11 @@ export class FrameConsumer {
     return this.#resumedBytes
   }
 
+  /** Runs of zeros in all slices written: with none, the image alone determines the slices. */
+  get zeroRunCount(): number {
+    return this.#zeroRunCount
+  }
+
   /**
    * Writes a slice. Each slice once, as far as it settles.
    * @param frame the caller's again when the promise settles
@@ -87,16 +94,19 @@ export class FrameConsumer {
    * @throws SkilfishError of the sink
    */
   async consume(sliceIndex: number, frame: Uint8Array): Promise<'settled' | 'rejected'> {
-    const header = decodeFrame(frame, this.#sliceBytes)
+    const header = decodeFrame(frame, this.sliceBytes)
     if (typeof header === 'string' || spanEnd(header) > this.#imageBytes) return 'rejected'
-    const buffer = header.codec === Codec.lzo ? (this.#free.pop() ?? new Uint8Array(this.#sliceBytes)) : undefined
+    const buffer = header.codec === Codec.lzo ? (this.#free.pop() ?? new Uint8Array(this.sliceBytes)) : undefined
     this.#underWay++
     try {
       const plain = this.#decompress(header, frame, buffer)
       if (plain === undefined || !isGenuine(header, frame, plain)) return 'rejected'
       if (!(await this.#writeInTurn(header, plain))) return 'rejected'
       this.#root.add(sliceIndex, header.digest)
-      this.#onWritten?.({ slice: sliceIndex, ...header, spanEnd: spanEnd(header), dataEnd: dataEnd(header) })
+      const zeroRunCount = header.runs.filter(({ isZero }) => isZero).length
+      this.#zeroRunCount += zeroRunCount
+      const [end, endOfData] = [spanEnd(header), dataEnd(header)]
+      this.#onWritten?.({ slice: sliceIndex, ...header, spanEnd: end, dataEnd: endOfData, zeroRunCount })
       return 'settled'
     } finally {
       if (buffer !== undefined) this.#free.push(buffer)

@@ -18,7 +18,8 @@ import { sha256 } from '../sha256.ts'
  *      0   8  image bytes in the spans of all slices so far, holes included
  *      8   8  where the last span ends
  *     16   8  where the last run of data ends
- *     24  36m slice index (4) and digest (32), m times
+ *     24   8  how many runs of zeros there were
+ *     32  36m slice index (4) and digest (32), m times
  *
  * The sums are chained, so that no record counts without all that came before it. 36 bytes a slice: of an image of 1 TiB that is
  * all data, at the default slice size, 144 MiB.
@@ -27,7 +28,7 @@ export const JOURNAL_MAGIC: Uint8Array = new TextEncoder().encode('SKILFISH JOUR
 
 export const SUM_BYTES = 16
 const LENGTH_BYTES = 4
-const TOTALS_BYTES = 24
+const TOTALS_BYTES = 32
 const ENTRY_BYTES = 4 + DIGEST_BYTES
 
 /** Slices of a record at most: more take another. Bounds what is read at once, and what a power cut can tear, to 64 KiB. */
@@ -56,9 +57,11 @@ export interface JournalTotals {
   readonly spansEnd: number
   /** End of the last run of data. */
   readonly dataEnd: number
+  /** Runs of zeros, which the image itself does not tell from holes. */
+  readonly zeroRunCount: number
 }
 
-export const NO_TOTALS: JournalTotals = { coveredBytes: 0, spansEnd: 0, dataEnd: 0 }
+export const NO_TOTALS: JournalTotals = { coveredBytes: 0, spansEnd: 0, dataEnd: 0, zeroRunCount: 0 }
 
 /** A slice as the journal has it. `digest`: 32 bytes. */
 export interface JournalEntry {
@@ -89,6 +92,7 @@ export function encodeSlices(entries: readonly JournalEntry[], totals: JournalTo
   content.writeBigUInt64BE(BigInt(totals.coveredBytes), 0)
   content.writeBigUInt64BE(BigInt(totals.spansEnd), 8)
   content.writeBigUInt64BE(BigInt(totals.dataEnd), 16)
+  content.writeBigUInt64BE(BigInt(totals.zeroRunCount), 24)
   entries.forEach(({ slice, digest }, index) => {
     content.writeUInt32BE(slice, TOTALS_BYTES + index * ENTRY_BYTES)
     content.set(digest, TOTALS_BYTES + index * ENTRY_BYTES + 4)
@@ -102,15 +106,15 @@ export function decodeSlices(
 ): { readonly entries: readonly JournalEntry[]; readonly totals: JournalTotals } | undefined {
   const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength)
   if (bytes.length < TOTALS_BYTES || (bytes.length - TOTALS_BYTES) % ENTRY_BYTES !== 0) return undefined
-  const [coveredBytes, spansEnd, dataEnd] = [0, 8, 16].map((at) => Number(bytes.readBigUInt64BE(at)))
-  if (!isSize(coveredBytes) || !isSize(spansEnd) || !isSize(dataEnd)) return undefined
+  const [coveredBytes, spansEnd, dataEnd, zeroRunCount] = [0, 8, 16, 24].map((at) => Number(bytes.readBigUInt64BE(at)))
+  if (!isSize(coveredBytes) || !isSize(spansEnd) || !isSize(dataEnd) || !isSize(zeroRunCount)) return undefined
   const entries: JournalEntry[] = []
   for (let at = TOTALS_BYTES; at < bytes.length; at += ENTRY_BYTES) {
     const slice = bytes.readUInt32BE(at)
     if (slice >= MAX_SLICE_COUNT) return undefined
     entries.push({ slice, digest: bytes.subarray(at + 4, at + ENTRY_BYTES) })
   }
-  return { entries, totals: { coveredBytes, spansEnd, dataEnd } }
+  return { entries, totals: { coveredBytes, spansEnd, dataEnd, zeroRunCount } }
 }
 
 /** @param sumBefore of the record before; {@link SUM_BYTES} zeros for the first. The record ends with its own sum. */

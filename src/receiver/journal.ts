@@ -26,6 +26,7 @@ export interface WrittenSlice extends JournalEntry {
   readonly spanEnd: number
   /** End of its last run of data; 0 without any. */
   readonly dataEnd: number
+  readonly zeroRunCount: number
 }
 
 /**
@@ -130,10 +131,11 @@ export class Journal {
 
   async #record(written: readonly WrittenSlice[]): Promise<void> {
     const totals = { ...this.#totals }
-    for (const { spanStart, spanEnd, dataEnd } of written) {
+    for (const { spanStart, spanEnd, dataEnd, zeroRunCount } of written) {
       totals.coveredBytes += spanEnd - spanStart
       totals.spansEnd = Math.max(totals.spansEnd, spanEnd)
       totals.dataEnd = Math.max(totals.dataEnd, dataEnd)
+      totals.zeroRunCount += zeroRunCount
     }
     const head = this.#file === undefined ? encodeRecord(this.#sum, encodeHeader(this.#header)) : undefined
     const record = encodeRecord(head?.subarray(-SUM_BYTES) ?? this.#sum, encodeSlices(written, totals))

@@ -89,6 +89,11 @@ export interface ReceiveResult {
   readonly resumedSliceCount: number
   /** SHA-256 over the image, equal to the sender's. Hexadecimal. */
   readonly rootDigest: string
+  /**
+   * What the finished target can be checked with (`verifyTarget`). Left out when the sender told runs of zeros (an RBD diff): then the
+   * target does not determine the root digest.
+   */
+  readonly fingerprint?: string
   readonly elapsedMs: number
   /** From the first data packet to the end, milliseconds. */
   readonly transferMs: number

@@ -1,7 +1,8 @@
 import { SkilfishError } from '../errors.ts'
-import { openSink } from '../io/index.ts'
+import { dropText, keepText, openSink } from '../io/index.ts'
 import type { Announce, End, Geometry } from '../protocol/index.ts'
 import { isResumable, type ImageFacts, type ImageSink, type ResumableSink } from '../sparse/index.ts'
+import { formatFingerprint } from './fingerprint.ts'
 import { FrameConsumer } from './frame-consumer.ts'
 import { readJournal, removeJournal, type FoundJournal } from './journal-reader.ts'
 import { Journal } from './journal.ts'
@@ -13,6 +14,13 @@ export interface OpenTarget {
   readonly consumer: FrameConsumer
   /** What an earlier run has settled, when this one goes on with it. */
   readonly settled?: SettledMap
+}
+
+/** A target that is complete. */
+export interface FinishedTarget {
+  readonly rootDigest: Uint8Array
+  /** Left out when the sender told runs of zeros: the target cannot be told from one with holes there. */
+  readonly fingerprint?: string
 }
 
 interface TargetHooks {
@@ -89,15 +97,17 @@ export class ReceiveTarget {
     return { consumer: this.#consumer, ...(found === undefined ? {} : { settled: found.settled }) }
   }
 
-  /**
-   * All slices are written. See {@link FrameConsumer.finish}.
-   * @returns the root digest
-   */
-  async finish(end: End, blind?: (plain: Uint8Array) => Uint8Array): Promise<Uint8Array> {
+  /** All slices are written. See {@link FrameConsumer.finish}. */
+  async finish(end: End, blind?: (plain: Uint8Array) => Uint8Array): Promise<FinishedTarget> {
+    const consumer = this.#consumer!
     try {
-      const digest = await this.#consumer!.finish(end, blind)
+      const rootDigest = await consumer.finish(end, blind)
       await this.#removeJournal()
-      return digest
+      if (consumer.zeroRunCount > 0) return { rootDigest }
+      const { imageBytes } = end
+      const fingerprint = formatFingerprint({ rootDigest, imageBytes, sliceBytes: consumer.sliceBytes })
+      await this.#tend('keep', (path) => keepText(path, fingerprint))
+      return { rootDigest, fingerprint }
     } catch (error) {
       // What led to another image than the sender's is of no use to a next run.
       if (error instanceof SkilfishError && error.code === 'DIGEST_MISMATCH') await this.#removeJournal()
@@ -116,6 +126,7 @@ export class ReceiveTarget {
   }
 
   async #beginAnew(image: ImageFacts, geometry: Geometry): Promise<void> {
+    await this.#tend('drop', dropText)
     const path = this.#journalPath
     const isFree = path !== undefined && (await this.#clearJournal(path))
     await this.#sink.open(image)
@@ -164,6 +175,16 @@ export class ReceiveTarget {
     const isOfJournal = error instanceof SkilfishError && error.code === 'JOURNAL_FAILED'
     if (isOfJournal) this.#hooks.onLog(`${error.message}; the transfer goes on, and can be resumed from here only`)
     else this.#hooks.onFailure(error)
+  }
+
+  /** Does something to the kept fingerprint. That it may fail is no failure of the transfer. */
+  async #tend(action: 'keep' | 'drop', step: (path: string) => Promise<void>): Promise<void> {
+    const path = (this.#sink as ResumableSink).fingerprintPath
+    try {
+      if (path !== undefined) await step(path)
+    } catch (error) {
+      this.#hooks.onLog(`cannot ${action} the fingerprint ${path}: ${(error as Error).message}`)
+    }
   }
 
   /** What is done is done: a journal that cannot be removed is no failure. */

@@ -19,7 +19,7 @@ import { decodableCodecs, type FrameConsumer } from './frame-consumer.ts'
 import { ReceiverMachine, type ReceiverEvent } from './machine/index.ts'
 import type { ReceiveHandle, ReceiveOptions, ReceiveProgress, ReceiveResult } from './receive-options.ts'
 import { receiveProgress } from './receive-progress.ts'
-import { ReceiveTarget } from './receive-target.ts'
+import { ReceiveTarget, type FinishedTarget } from './receive-target.ts'
 
 /** How often progress is told, milliseconds. */
 const PROGRESS_INTERVAL_MS = 250
@@ -59,7 +59,7 @@ class Transfer implements ReceiveHandle {
   #consumer: FrameConsumer | undefined
   #resumedSliceCount = 0
   #end: End | undefined
-  #rootDigest: Uint8Array | undefined
+  #finished: FinishedTarget | undefined
   #phase: ReceiveProgress['phase'] = 'waiting'
   #settle!: (error: unknown) => void
   /** Resolves with undefined when all is acknowledged, else with what went wrong. */
@@ -205,7 +205,7 @@ class Transfer implements ReceiveHandle {
     this.#end = end
     this.#phase = 'flushing'
     this.#tellProgress()
-    this.#rootDigest = await this.#target!.finish(end, (plain) => this.#sessionKeys!.rootDigest(plain))
+    this.#finished = await this.#target!.finish(end, (plain) => this.#sessionKeys!.rootDigest(plain))
     this.#log('complete, verified and flushed')
     this.#command({ kind: 'finished' })
   }
@@ -252,10 +252,12 @@ class Transfer implements ReceiveHandle {
   #result(socket: UdpSocket): ReceiveResult {
     const { announce, session } = this.#session!
     const { imageBytes, dataBytes, sliceCount } = this.#end!
+    const { rootDigest, fingerprint } = this.#finished!
     const nowUs = monotonicUs()
     return {
       ...{ imageId: announce.imageId, imageName: announce.imageName, sessionId: formatId(session) },
-      ...{ imageBytes, dataBytes, sliceCount, rootDigest: Buffer.from(this.#rootDigest!).toString('hex') },
+      ...{ imageBytes, dataBytes, sliceCount, rootDigest: Buffer.from(rootDigest).toString('hex') },
+      ...(fingerprint === undefined ? {} : { fingerprint }),
       ...{ resumedBytes: this.#consumer!.resumedBytes, resumedSliceCount: this.#resumedSliceCount },
       elapsedMs: (nowUs - this.#beganUs) / 1000,
       transferMs: (nowUs - this.#sessionUs!) / 1000,

@@ -96,6 +96,8 @@ export interface ResumableSink extends ImageSink {
   readonly heldBytes: number
   /** Where the journal lies unless the user names a place. */
   readonly journalPath: string
+  /** Where the fingerprint of the finished target is kept; undefined: nowhere. */
+  readonly fingerprintPath: string | undefined
   /** Whether the target is the unfinished one that has this mark. Before `open`. */
   hasMark(mark: string): Promise<boolean>
   /**

@@ -223,6 +223,51 @@ describe('--resume', () => {
   })
 })
 
+describe('a receiver with a group key and a key to verify', () => {
+  const makeKeys = async (): Promise<void> => {
+    await start('keygen', [at('group.key')]).ended
+    await start('keygen', ['--sign', at('golden.key')]).ended
+  }
+  const sends = (): string[] => ['--key-file', at('group.key'), '--sign-key', at('golden.key')]
+  const takes = (): string[] => ['--key-file', at('group.key'), '--verify-key', at('golden.key.pub')]
+
+  it('goes on with --resume, with the sender that runs and with one that was started again', async () => {
+    writeNoise(at('image'), 11)
+    await makeKeys()
+    const network = loopback()
+    const first = sendSlowly(network, ...sends())
+    await killInTheMiddle(receive(network, ...takes()))
+    const second = receive(network, '--resume', ...takes())
+    await second.says('going on: ')
+    await killInTheMiddle(second)
+    first.process.kill('SIGKILL')
+    await first.ended
+    const last = receive(network, '--resume', ...takes())
+    const sent = await start('send', [...network, '--json', ...sends(), at('image')]).ended
+    const ended = await last.ended
+    expect([ended.status, sent.status], ended.stderr).toEqual([0, 0])
+    expect(isCopy()).toBe(true)
+    expect(resultOf(ended)).toMatchObject({ rootDigest: resultOf(sent)['rootDigest'] })
+    expect(resultOf(ended)['resumedBytes']).toBeGreaterThan(MIB)
+    const checked = await start('recv', ['--verify', at('copy')]).ended
+    expect(checked.status, checked.stderr).toBe(0)
+  })
+
+  it('does not go on with a session that lacks them: target and journal stay', async () => {
+    writeNoise(at('image'), 12)
+    await makeKeys()
+    await leaveUnfinished()
+    const journal = readFileSync(at('copy.skilfish'))
+    const network = loopback()
+    const sender = sendSlowly(network)
+    const refused = await receive(network, '--resume', ...takes()).ended
+    sender.process.kill('SIGKILL')
+    expect([refused.status, errorOf(refused)?.['code']]).toEqual([8, 'SESSION_UNTRUSTED'])
+    expect(readFileSync(at('copy.skilfish')).equals(journal)).toBe(true)
+    await sender.ended
+  })
+})
+
 it('a journal that is no journal is left alone', async () => {
   writeNoise(at('image'), 12)
   writeFileSync(at('copy.skilfish'), 'a letter')

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import type { ReceiveResult, SendResult } from '../../src/index.ts'
+import type { ReceiveResult, SendResult, VerifyResult } from '../../src/index.ts'
 import { COMMAND_ENVIRONMENT } from './command.ts'
 import type { Lab } from './lab.ts'
 
@@ -80,15 +80,17 @@ const start = (
 ): ChildProcess => {
   const script = join(dist, name)
   if (!existsSync(script)) throw new Error(`${script} is not there: run "npm run build" first`)
-  return lab.spawn(host, process.execPath, [script, '--json', '--interface', 'eth0', ...args], {
+  return lab.spawn(host, process.execPath, [script, '--json', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...COMMAND_ENVIRONMENT, ...environment },
   })
 }
 
+const NETWORK = ['--interface', 'eth0'] as const
+
 /** Starts `skilfish-send` on the sender's host. */
 export const startSender = (lab: Lab, args: readonly string[], environment: Environment = {}): Running<SendResult> =>
-  new Running(start(lab, 0, 'send.js', args, environment))
+  new Running(start(lab, 0, 'send.js', [...NETWORK, ...args], environment))
 
 /** Starts `skilfish-recv` on a receiver's host, 1 and up. */
 export const startReceiver = (
@@ -96,4 +98,8 @@ export const startReceiver = (
   host: number,
   args: readonly string[],
   environment: Environment = {},
-): Running<ReceiveResult> => new Running(start(lab, host, 'recv.js', args, environment))
+): Running<ReceiveResult> => new Running(start(lab, host, 'recv.js', [...NETWORK, ...args], environment))
+
+/** Starts `skilfish-recv --verify` on the first receiver's host. */
+export const startVerification = (lab: Lab, args: readonly string[]): Running<VerifyResult> =>
+  new Running(start(lab, 1, 'recv.js', ['--verify', ...args], {}))

@@ -6,7 +6,7 @@ import { createReadStream, createWriteStream } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { firstDifference, writeIslandImage, writeRandomImage } from '../lab/images.ts'
 import { Lab } from '../lab/lab.ts'
-import { startReceiver, startSender } from '../lab/skilfish-process.ts'
+import { startReceiver, startSender, startVerification } from '../lab/skilfish-process.ts'
 
 const MIB = 1024 * 1024
 const dist = join(import.meta.dirname, '../../dist/cli')
@@ -41,6 +41,26 @@ describe('targets and sources of the real commands', () => {
       const sent = await startSender(lab, [image]).ended
       expect([sent.status, (await receiver.ended).status], sent.stderr).toEqual([0, 0])
       expect(readFileSync(device).equals(readFileSync(image))).toBe(true)
+    } finally {
+      free()
+    }
+  })
+
+  it('a device is verified with its fingerprint, whatever lies behind the image', async () => {
+    await writeIslandImage(image, { sizeBytes: 24 * MIB, islandCount: 6, islandBytes: MIB, seed: 9 })
+    const { device, free } = staleDevice(32 * MIB)
+    try {
+      const receiver = startReceiver(lab, 1, [device])
+      await startSender(lab, [image]).ended
+      const { fingerprint } = (await receiver.ended).result!
+      const verify = async (...args: readonly string[]): Promise<unknown[]> => {
+        const { status, errorCode } = await startVerification(lab, [...args, device]).ended
+        return [status, errorCode]
+      }
+      expect(await verify('--fingerprint', fingerprint!)).toEqual([0, undefined])
+      expect(await verify()).toEqual([5, 'FINGERPRINT_MISSING'])
+      run('dd', 'if=/dev/urandom', `of=${device}`, 'bs=1', 'count=9', 'seek=5000', 'conv=notrunc', 'status=none')
+      expect(await verify('--fingerprint', fingerprint!)).toEqual([5, 'TARGET_DIFFERS'])
     } finally {
       free()
     }

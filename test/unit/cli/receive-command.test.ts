@@ -43,7 +43,18 @@ it('refuses what it cannot use', () => {
 })
 
 it('takes an empty SKILFISH_DROP for none', () => {
-  expect(parse(['x'], '').options).toEqual({ target: 'x' })
+  expect(parse(['x'], '')).toMatchObject({ options: { target: 'x' } })
+})
+
+it('verifies, with nothing that is for receiving', () => {
+  const output = { isJson: true, isQuiet: false, isVerbose: false }
+  expect(parse(['--verify', '--json', 'x'])).toEqual({ kind: 'run', verify: { target: 'x' }, output })
+  const { verify } = parse(['--verify', '--fingerprint', 'ab:1', 'x']) as { verify: unknown }
+  expect(verify).toEqual({ target: 'x', fingerprint: 'ab:1' })
+  expect(() => parse(['--verify', '--resume', '--key-file', 'k', 'x'])).toThrow(
+    'cannot use --verify together with --resume, --key-file',
+  )
+  expect(() => parse(['--fingerprint', 'ab:1', 'x'])).toThrow('cannot use --fingerprint without --verify')
 })
 
 it('shows help in 80 columns', () => {

@@ -13,10 +13,11 @@ const HEADER = { imageId: 'ab12', imageName: 'disk.img', imageBytes: 1_000_000, 
 const MAGIC_BYTES = 19
 
 const digestOf = (slice: number): Uint8Array => createHash('sha256').update(String(slice)).digest()
-/** Slice n spans 16 KiB from n + 1 times that on; the last 4 KiB are a hole. */
+/** Slice n spans 16 KiB from n + 1 times that on; the last 4 KiB are a run of zeros. */
 const written = (slice: number): WrittenSlice => {
   const spanStart = (slice + 1) * 16_384
-  return { slice, digest: digestOf(slice), spanStart, spanEnd: spanStart + 16_384, dataEnd: spanStart + 12_288 }
+  const ends = { spanEnd: spanStart + 16_384, dataEnd: spanStart + 12_288 }
+  return { slice, digest: digestOf(slice), spanStart, ...ends, zeroRunCount: 1 }
 }
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, index) => from + index)
 
@@ -53,7 +54,8 @@ describe('a journal', () => {
     const last = 10 + MAX_RECORD_SLICES + 4
     const spansEnd = (last + 2) * 16_384
     const coveredBytes = (MAX_RECORD_SLICES + 9) * 16_384
-    expect(found?.totals).toEqual({ coveredBytes, spansEnd, dataEnd: spansEnd - 4096 })
+    const zeroRunCount = MAX_RECORD_SLICES + 9
+    expect(found?.totals).toEqual({ coveredBytes, spansEnd, dataEnd: spansEnd - 4096, zeroRunCount })
   })
 
   it('keeps the digests for the root digest', async () => {
@@ -75,7 +77,7 @@ describe('a journal', () => {
   it('takes 36 bytes a slice, and is for its owner alone', async () => {
     const one = (await write([range(0, 1000)])).length
     const two = (await write([range(1000, 2000)])).length
-    expect(two - one).toBe(1000 * 36 + 44)
+    expect(two - one).toBe(1000 * 36 + 52)
     expect(statSync(path('journal')).mode & 0o777).toBe(0o600)
   })
 

@@ -5,6 +5,7 @@ import { MemorySink } from './memory-sink.ts'
 export class MemoryResumableSink extends MemorySink implements ResumableSink {
   readonly heldBytes = 4096
   readonly journalPath = 'memory.skilfish'
+  readonly fingerprintPath = undefined
   mark: string | undefined = 'a-mark'
   onFlush: () => Promise<void> = () => Promise.resolve()
 
