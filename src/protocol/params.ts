@@ -71,6 +71,12 @@ export const LIMITS = {
 export const MAX_RECEIVER_COUNT = 16_384
 
 /**
+ * Most live receivers behind one source address. A host has one, a test on one machine hundreds; made-up ones come from few
+ * addresses. Ours.
+ */
+export const MAX_RECEIVERS_PER_ADDRESS = 1024
+
+/**
  * Silence after which each end takes the other for lost, unless told otherwise, milliseconds. Ours: longer than the 50 s in which a
  * spanning tree (IEEE 802.1D: 20 s of age and twice 15 s of delay) lets nothing through.
  */

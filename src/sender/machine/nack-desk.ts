@@ -1,6 +1,7 @@
 import { aggregationUs, holdoffUs, type Micros, type Nack, type SliceRange } from '../../protocol/index.ts'
 import type { FrameWindow } from './frame-window.ts'
 import type { Outbox } from './outbox.ts'
+import { RepairAllowance } from './repair-allowance.ts'
 import type { RepairPlanner } from './repair-planner.ts'
 import { ALL_SYMBOLS } from './slice-table.ts'
 
@@ -12,7 +13,13 @@ export interface NackState {
   readonly passSlice: number
   /** Put everything off until the main pass is over. */
   readonly isPutOff: boolean
+  /** Where the NACK came from, and how many symbols the rate allows. */
+  readonly address: string
+  readonly symbolsPerSec: number
 }
+
+/** Slices that one NACK is looked at for, at most: bounds the time that it takes. A receiver asks for the rest later. Ours. */
+const MAX_SLICES_PER_NACK = 4096
 
 /** Takes NACKs in: has repairs planned, and tells the group what it will get. */
 export class NackDesk {
@@ -20,8 +27,13 @@ export class NackDesk {
   readonly #planner: RepairPlanner
   readonly #outbox: Outbox
   readonly #canReread: boolean
+  readonly #sliceSymbols: number
+  readonly #allowance: RepairAllowance
 
-  constructor(window: FrameWindow, planner: RepairPlanner, outbox: Outbox, canReread: boolean) {
+  /** @param sliceSymbols source symbols of a full slice */
+  constructor(window: FrameWindow, planner: RepairPlanner, outbox: Outbox, canReread: boolean, sliceSymbols: number) {
+    this.#sliceSymbols = sliceSymbols
+    this.#allowance = new RepairAllowance(sliceSymbols)
     this.#window = window
     this.#planner = planner
     this.#outbox = outbox
@@ -46,17 +58,28 @@ export class NackDesk {
     }
     const dueUs = nowUs + aggregationUs(state.groupCount, state.grttUs)
     const guardUs = holdoffUs(state.groupCount, state.grttUs) / 2
-    const ask = (slice: number, deficit: number, heard: number): void => {
+    this.#allowance.open(nowUs, state.address, state.symbolsPerSec)
+    let looks = MAX_SLICES_PER_NACK
+    const ask = (slice: number, deficit: number, heard: number): boolean => {
+      if (!this.#allowance.isOpen || looks-- === 0) return false
+      const before = this.#planner.pending(slice)
       const pending = this.#planner.ask(nowUs, { slice, deficit, heard }, dueUs, guardUs)
-      if (pending === undefined) return
+      if (pending === undefined) return true
+      this.#allowance.take(Math.min(pending, this.#sliceSymbols) - Math.min(before, this.#sliceSymbols))
       if (this.#window.has(slice)) this.#outbox.echo(slice, pending)
       else this.#outbox.echoDeferred({ first: slice, count: 1 })
+      return true
     }
-    for (const { slice, deficit, heard } of deficits) ask(slice, deficit, heard)
+    for (const { slice, deficit, heard } of deficits) if (!ask(slice, deficit, heard)) return true
     for (const { first, count } of missing) {
-      for (let slice = first; slice < first + count; slice++) ask(slice, ALL_SYMBOLS, 0)
+      for (let slice = first; slice < first + count; slice++) if (!ask(slice, ALL_SYMBOLS, 0)) return true
     }
     return true
+  }
+
+  /** Addresses whose repairs are counted. */
+  get addressCount(): number {
+    return this.#allowance.addressCount
   }
 
   /** True when a slice has left memory for good. */

@@ -1,4 +1,12 @@
-import { ANNOUNCE_INTERVAL_US, LIMITS, type ControlMessage, type Id64, type SliceRange } from '../../protocol/index.ts'
+import {
+  ANNOUNCE_INTERVAL_US,
+  LIMITS,
+  MAX_CONTROL_BYTES,
+  type ControlMessage,
+  type Id64,
+  type SliceRange,
+} from '../../protocol/index.ts'
+import type { TokenBucket } from '../../ratelimit/index.ts'
 
 /** Most control packets that wait to be sent; more are dropped, since every one of them is repeated on need. */
 const MAX_QUEUED_PACKETS = 64
@@ -30,7 +38,8 @@ const END_INTERVAL_US = ANNOUNCE_INTERVAL_US / 2
  */
 export class Outbox {
   readonly #encode: (message: ControlMessage) => Uint8Array
-  readonly #queue: { message: ControlMessage; atUs: number }[] = []
+  readonly #answers: TokenBucket
+  readonly #queue: { message: ControlMessage; atUs: number; isAnswer: boolean }[] = []
   readonly #joinAcks: Id64[] = []
   readonly #doneAcks: Id64[] = []
   readonly #nonces: Id64[] = []
@@ -42,9 +51,13 @@ export class Outbox {
   #announceIntervalUs = GATHERING_INTERVAL_US
   #endUs: number | undefined
 
-  /** @param encode makes the packet of a message that goes out now */
-  constructor(encode: (message: ControlMessage) => Uint8Array) {
+  /**
+   * @param encode makes the packet of a message that goes out now
+   * @param answers limits what is said because somebody else said something; holds one packet at least
+   */
+  constructor(encode: (message: ControlMessage) => Uint8Array, answers: TokenBucket) {
     this.#encode = encode
+    this.#answers = answers
   }
 
   /** Answers a Challenge, together with others. When too many wait, it is left to be said again. */
@@ -76,16 +89,16 @@ export class Outbox {
     }
   }
 
-  /** Queues `message`, unless too many wait already. */
+  /** Queues an answer to one receiver, unless too many wait already. */
   say(nowUs: number, message: ControlMessage): void {
     if (this.#queue.length >= MAX_QUEUED_PACKETS) return
-    this.#queue.push({ message, atUs: nowUs })
+    this.#queue.push({ message, atUs: nowUs, isAnswer: true })
   }
 
   /** Queues the message that is the last of the session, said three times, so that one of them arrives. */
   sayLast(nowUs: number, message: ControlMessage): void {
     for (let time = 0; time < LAST_WORDS.times; time++)
-      this.#queue.push({ message, atUs: nowUs + time * LAST_WORDS.gapUs })
+      this.#queue.push({ message, atUs: nowUs + time * LAST_WORDS.gapUs, isAnswer: false })
   }
 
   /** The phase has changed: announces that as soon as possible, and from now on at the usual pace. */
@@ -108,11 +121,11 @@ export class Outbox {
     return this.#queue.length === 0
   }
 
-  /** Packets, acknowledgements and echoes that wait to be sent. */
+  /** Packets, acknowledgements (and answers to challenges) and echoes that wait to be sent. */
   get waiting(): { readonly packets: number; readonly acks: number; readonly echoes: number } {
     return {
       packets: this.#queue.length,
-      acks: this.#joinAcks.length + this.#doneAcks.length,
+      acks: this.#joinAcks.length + this.#doneAcks.length + this.#nonces.length,
       echoes: this.#pending.length + this.#deferred.length,
     }
   }
@@ -123,27 +136,36 @@ export class Outbox {
    */
   poll(nowUs: number, beacon: (kind: 'announce' | 'end') => ControlMessage): Uint8Array | undefined {
     const encode = this.#encode
-    const said = this.#queue.findIndex((entry) => entry.atUs <= nowUs)
-    if (said !== -1) return encode(this.#queue.splice(said, 1)[0]!.message)
-    if (this.#proofUs <= nowUs) {
+    const mayAnswer = this.#answers.available(nowUs) >= MAX_CONTROL_BYTES
+    const answer = (message: ControlMessage): Uint8Array => {
+      const bytes = encode(message)
+      this.#answers.take(nowUs, bytes.length)
+      return bytes
+    }
+    const said = this.#queue.findIndex(({ atUs, isAnswer }) => atUs <= nowUs && (mayAnswer || !isAnswer))
+    if (said !== -1) {
+      const { message, isAnswer } = this.#queue.splice(said, 1)[0]!
+      return isAnswer ? answer(message) : encode(message)
+    }
+    if (mayAnswer && this.#proofUs <= nowUs) {
       const nonces = this.#nonces.splice(0, LIMITS.noncesPerMessage)
       this.#proofUs = this.#nonces.length > 0 ? nowUs : Infinity
-      return encode({ kind: 'proof', nonces })
+      return answer({ kind: 'proof', nonces })
     }
-    if (this.#acksUs <= nowUs) {
+    if (mayAnswer && this.#acksUs <= nowUs) {
       if (this.#joinAcks.length > 0) {
-        return encode({ kind: 'join-ack', receivers: this.#joinAcks.splice(0, LIMITS.acknowledgedReceivers) })
+        return answer({ kind: 'join-ack', receivers: this.#joinAcks.splice(0, LIMITS.acknowledgedReceivers) })
       }
       if (this.#doneAcks.length > 0) {
-        return encode({ kind: 'done-ack', receivers: this.#doneAcks.splice(0, LIMITS.acknowledgedReceivers) })
+        return answer({ kind: 'done-ack', receivers: this.#doneAcks.splice(0, LIMITS.acknowledgedReceivers) })
       }
       this.#acksUs = Infinity
     }
-    if (this.#pending.length > 0 || this.#deferred.length > 0) {
+    if (mayAnswer && (this.#pending.length > 0 || this.#deferred.length > 0)) {
       const message: ControlMessage = { kind: 'repair-echo', pending: this.#pending, deferred: this.#deferred }
       this.#pending = []
       this.#deferred = []
-      return encode(message)
+      return answer(message)
     }
     if (this.#endUs !== undefined && this.#endUs <= nowUs) {
       this.#endUs = nowUs + END_INTERVAL_US
@@ -158,9 +180,11 @@ export class Outbox {
 
   /** When {@link poll} has something at the latest. */
   nextUs(nowUs: number): number {
-    if (this.#pending.length + this.#deferred.length > 0) return nowUs
-    let next = Math.min(this.#announceUs, this.#endUs ?? Infinity, this.#acksUs, this.#proofUs)
-    for (const entry of this.#queue) next = Math.min(next, entry.atUs)
+    const answerUs = this.#answers.readyAtUs(MAX_CONTROL_BYTES)
+    let next = Math.min(this.#announceUs, this.#endUs ?? Infinity)
+    next = Math.min(next, Math.max(answerUs, Math.min(this.#acksUs, this.#proofUs)))
+    if (this.#pending.length + this.#deferred.length > 0) next = Math.min(next, Math.max(nowUs, answerUs))
+    for (const { atUs, isAnswer } of this.#queue) next = Math.min(next, isAnswer ? Math.max(atUs, answerUs) : atUs)
     return next
   }
 }

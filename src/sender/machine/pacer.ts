@@ -1,11 +1,19 @@
 import { formatId, MIN_REPORT_INTERVAL_MS, type Id64, type Micros, type Report } from '../../protocol/index.ts'
 import { AdaptiveRate, batchBytes, burstBytes, ReportSampler, TokenBucket } from '../../ratelimit/index.ts'
 
+/** Share of the rate that answers may take, and how much of them may go out at once, bytes: some 15 of the largest. Ours. */
+const ANSWER_SHARE = 0.1
+const ANSWER_DEPTH_BYTES = 8192
+
+const answerRate = (bitsPerSec: number): number => Math.max(1, Math.floor(bitsPerSec * ANSWER_SHARE))
+
 /** When and how much may be sent: the one token bucket that everything goes through, at the rate that reports allow. */
 export class Pacer {
   readonly #packetWireBytes: number
   readonly #rate: AdaptiveRate
   readonly #bucket: TokenBucket
+  /** What may be said in answer to receivers, without headers: a tenth of the rate. Its packets are counted by {@link spend}, too. */
+  readonly answers: TokenBucket
   #intervalBeganUs: Micros
   #intervalEndUs: Micros
   #intervalBytes = 0
@@ -18,12 +26,18 @@ export class Pacer {
     this.#rate = new AdaptiveRate(nowUs, packetWireBytes, capBitsPerSec)
     const { bitsPerSec } = this.#rate
     this.#bucket = new TokenBucket(nowUs, bitsPerSec, burstBytes(bitsPerSec, packetWireBytes))
+    this.answers = new TokenBucket(nowUs, answerRate(bitsPerSec), ANSWER_DEPTH_BYTES)
     this.#intervalBeganUs = nowUs
     this.#intervalEndUs = nowUs
   }
 
   get bitsPerSec(): number {
     return this.#rate.bitsPerSec
+  }
+
+  /** Packets of the largest size that the rate allows in a second. */
+  get packetsPerSec(): number {
+    return this.#rate.bitsPerSec / (8 * this.#packetWireBytes)
   }
 
   /** The transfer begins: what was sent before says nothing about the rate. */
@@ -95,5 +109,6 @@ export class Pacer {
     const { bitsPerSec } = this.#rate
     if (bitsPerSec === this.#bucket.bitsPerSec) return
     this.#bucket.setRate(nowUs, bitsPerSec, burstBytes(bitsPerSec, this.#packetWireBytes))
+    this.answers.setRate(nowUs, answerRate(bitsPerSec))
   }
 }

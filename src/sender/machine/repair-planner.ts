@@ -37,6 +37,11 @@ export class RepairPlanner {
     return this.#deferredCount
   }
 
+  /** Symbols asked for of a slice and not yet sent. */
+  pending(sliceIndex: number): number {
+    return this.#table.pending(sliceIndex)
+  }
+
   /** Slices in memory that wait for their repair. */
   get dueCount(): number {
     return this.#due.length - this.#dueHead

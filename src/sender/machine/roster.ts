@@ -2,6 +2,7 @@ import {
   formatId,
   MAX_GRTT_US,
   MAX_RECEIVER_COUNT,
+  MAX_RECEIVERS_PER_ADDRESS,
   MIN_GRTT_US,
   type AbortReason,
   type Id64,
@@ -18,7 +19,13 @@ interface Member {
   reason: string
   dropReason: AbortReason
   heardUs: number
+  joinedUs: number
+  /** When it last reported; -Infinity: never, so that nothing but its word tells that it is there. */
   reportedUs: number
+  /** When it last reported more slices settled than ever before. */
+  progressUs: number
+  /** It has never reported although it had time to: nothing waits for it but the end of the session. */
+  isMute: boolean
   settledCount: number
   settledBelow: number
   receivedPackets: number
@@ -39,13 +46,44 @@ const FEW_PACKETS = 3
 /** Good reports in a row after which a receiver no longer struggles. */
 const GOOD_REPORT_COUNT = 5
 
-/** The receivers of a session: who they are, how far they are, and when they were last heard. At most 16,384. */
+/** A receiver that has not reported by then, microseconds since it joined, or by two report intervals, is mute. Ours: the first comes with the Join. */
+const PROBATION_US = 2_000_000
+
+/**
+ * Receivers that have not yet reported make the group look no larger than this and twice those that have. Ours: of many hosts
+ * started together, all have reported within a few intervals.
+ */
+const NEW_COUNT = 64
+
+/** Live receivers of one source address, those that have reported, and those of them that struggle. */
+interface AddressCount {
+  live: number
+  reporting: number
+  struggling: number
+}
+
+/**
+ * The receivers of a session: who they are, how far they are, and when they were last heard. At most 16,384, and at most 1,024 live
+ * ones behind one address. Anybody can make receivers up; those that never report count for little, and make room for others.
+ */
 export class Roster {
   readonly #members = new Map<string, Member>()
+  /** Those that have never reported, and those that have left or were dropped, by the order in which that came. */
+  readonly #silent = new Set<Member>()
+  readonly #gone = new Set<Member>()
+  readonly #addresses = new Map<string, AddressCount>()
   #liveCount = 0
+  #reportingCount = 0
+  /** Live ones that are mute. */
+  #muteCount = 0
   #strugglingCount = 0
+  /** Addresses of live receivers that report, and those where most of them struggle. */
+  #reportingAddresses = 0
+  #strugglingAddresses = 0
   #grttUs = MIN_GRTT_US
   #lowest: number | undefined
+  /** What {@link settledBelow} was asked for when it found the lowest. */
+  #lowestFrom = 0
 
   get liveCount(): number {
     return this.#liveCount
@@ -55,9 +93,26 @@ export class Roster {
     return this.#members.size
   }
 
-  /** Live receivers that struggle: they lose much, or their buffers are full. */
-  get strugglingCount(): number {
-    return this.#strugglingCount
+  /** Live receivers, as far as feedback is timed by their number: made-up ones, which never report, hardly slow the others down. */
+  get groupCount(): number {
+    return Math.min(this.#liveCount - this.#muteCount, 2 * this.#reportingCount + NEW_COUNT)
+  }
+
+  /** Live receivers that have reported at least once. */
+  get reportingCount(): number {
+    return this.#reportingCount
+  }
+
+  /**
+   * True when at most half of the live receivers that report struggle (they lose much, or their buffers are full), and there are
+   * others. Where there are several addresses each has one voice, since one host can make up many receivers.
+   */
+  get isMinorityStruggling(): boolean {
+    const [all, struggling] =
+      this.#reportingAddresses > 1
+        ? [this.#reportingAddresses, this.#strugglingAddresses]
+        : [this.#reportingCount, this.#strugglingCount]
+    return all > 1 && struggling * 2 <= all
   }
 
   /** Estimate of the group's round trip, microseconds, between 5 ms and 2 s: rises quickly, falls slowly (RFC 5401 section 4). */
@@ -72,16 +127,18 @@ export class Roster {
   settledBelow(from: number): number {
     if (this.#lowest === undefined || this.#lowest < from) {
       let lowest = Infinity
-      for (const { state, settledBelow } of this.#members.values()) {
-        if (state === 'live' && settledBelow >= from && settledBelow < lowest) lowest = settledBelow
+      for (const { state, settledBelow, isMute } of this.#members.values()) {
+        if (state === 'live' && !isMute && settledBelow >= from && settledBelow < lowest) lowest = settledBelow
       }
       this.#lowest = lowest
+      this.#lowestFrom = from
     }
     return this.#lowest
   }
 
   /**
-   * Notes a sign of life. A receiver not yet known is taken in.
+   * Notes a sign of life. A receiver not yet known is taken in; when there are too many, in the place of the first of those that
+   * have never reported, or else of those that are gone.
    * @returns the member's state before; 'new' when it was not known; 'full' when there is no room for it
    */
   hear(nowUs: number, id: Id64, name: string | undefined, address: string): ReceiverView['state'] | 'new' | 'full' {
@@ -92,21 +149,20 @@ export class Roster {
       if (name !== undefined) member.name = name
       return member.state
     }
-    if (this.#members.size >= MAX_RECEIVER_COUNT) return 'full'
-    this.#members.set(key, {
+    if (this.#countOf(address).live >= MAX_RECEIVERS_PER_ADDRESS) return 'full'
+    if (this.#members.size >= MAX_RECEIVER_COUNT && !this.#makeRoom()) return 'full'
+    const made: Member = {
       ...{ id, key, name: name ?? key, address, state: 'live', reason: '', dropReason: 'too-slow' },
-      ...{
-        heardUs: nowUs,
-        reportedUs: -Infinity,
-        settledCount: 0,
-        settledBelow: 0,
-        receivedPackets: 0,
-        lostPackets: 0,
-      },
+      ...{ heardUs: nowUs, joinedUs: nowUs, reportedUs: -Infinity, progressUs: nowUs, isMute: false },
+      ...{ settledCount: 0, settledBelow: 0, receivedPackets: 0, lostPackets: 0 },
       ...{ isStruggling: false, goodReportCount: 0, isDeferred: false },
-    })
+    }
+    this.#members.set(key, made)
+    this.#silent.add(made)
+    this.#count(address, 1, 0, 0)
     this.#liveCount++
-    this.#lowest = undefined
+    // Whoever joins has settled nothing.
+    if (this.#lowest !== undefined && this.#lowestFrom === 0) this.#lowest = 0
     return 'new'
   }
 
@@ -114,7 +170,9 @@ export class Roster {
   report(nowUs: number, report: Report): void {
     const member = this.#members.get(formatId(report.receiver))
     if (member === undefined) return
+    if (this.#silent.delete(member) && member.state === 'live') this.#noteSpeaker(member)
     member.reportedUs = nowUs
+    if (report.settledCount > member.settledCount) member.progressUs = nowUs
     member.settledCount = report.settledCount
     if (report.settledBelow > member.settledBelow) {
       if (this.#lowest !== undefined && member.settledBelow <= this.#lowest) this.#lowest = undefined
@@ -136,9 +194,8 @@ export class Roster {
     member.state = state
     member.reason = reason
     member.dropReason = dropReason
-    this.#liveCount--
-    if (member.isStruggling) this.#strugglingCount--
-    this.#lowest = undefined
+    if (state !== 'done') this.#gone.add(member)
+    this.#discount(member)
     return true
   }
 
@@ -170,6 +227,25 @@ export class Roster {
   /** Live receivers that have not been heard since `sinceUs`. */
   silentSince(sinceUs: number): Id64[] {
     return this.#liveWhere((member) => member.heardUs < sinceUs)
+  }
+
+  /** Live receivers that have settled fewer than `sliceCount` slices, and none since `sinceUs`. */
+  stalledSince(sinceUs: number, sliceCount: number): Id64[] {
+    return this.#liveWhere(
+      ({ settledCount, settledBelow, progressUs }) =>
+        Math.max(settledCount, settledBelow) < sliceCount && progressUs < sinceUs,
+    )
+  }
+
+  /** Sees to it that nobody waits for those who have had so long to report and never did. */
+  noteMute(nowUs: number, reportIntervalUs: number): void {
+    const sinceUs = nowUs - Math.max(PROBATION_US, 2 * reportIntervalUs)
+    for (const member of this.#silent) {
+      if (member.isMute || member.state !== 'live' || member.joinedUs >= sinceUs) continue
+      member.isMute = true
+      this.#muteCount++
+      if (this.#lowest === 0) this.#lowest = undefined
+    }
   }
 
   /** Live receivers that have settled every slice below `sliceIndex` but not that one, by a report since `sinceUs`. */
@@ -204,8 +280,59 @@ export class Roster {
     member.goodReportCount = isBad ? 0 : member.goodReportCount + 1
     if (isBad === member.isStruggling || (!isBad && member.goodReportCount < GOOD_REPORT_COUNT)) return
     member.isStruggling = isBad
-    this.#strugglingCount += isBad ? 1 : -1
+    this.#count(member.address, 0, 0, isBad ? 1 : -1)
     if (!isBad) member.isDeferred = false
+  }
+
+  /** A live receiver reports for the first time. */
+  #noteSpeaker(member: Member): void {
+    if (member.isMute) {
+      this.#lowest = undefined
+      this.#muteCount--
+      member.isMute = false
+    }
+    this.#count(member.address, 0, 1, 0)
+  }
+
+  /** A receiver is live no longer. */
+  #discount(member: Member): void {
+    this.#liveCount--
+    if (member.isMute) this.#muteCount--
+    this.#count(member.address, -1, member.reportedUs === -Infinity ? 0 : -1, member.isStruggling ? -1 : 0)
+    if (this.#lowest !== undefined && member.settledBelow <= this.#lowest) this.#lowest = undefined
+  }
+
+  #count(address: string, live: number, reporting: number, struggling: number): void {
+    const count = this.#countOf(address)
+    this.#reportingAddresses -= Number(count.reporting > 0)
+    this.#strugglingAddresses -= Number(isMostlyStruggling(count))
+    count.live += live
+    count.reporting += reporting
+    count.struggling += struggling
+    this.#reportingCount += reporting
+    this.#strugglingCount += struggling
+    this.#reportingAddresses += Number(count.reporting > 0)
+    this.#strugglingAddresses += Number(isMostlyStruggling(count))
+    if (count.live === 0) this.#addresses.delete(address)
+    else this.#addresses.set(address, count)
+  }
+
+  #countOf(address: string): AddressCount {
+    return this.#addresses.get(address) ?? { live: 0, reporting: 0, struggling: 0 }
+  }
+
+  /** Forgets one that has never reported, or is gone. False when there is none. */
+  #makeRoom(): boolean {
+    for (const members of [this.#silent, this.#gone]) {
+      for (const member of members) {
+        this.#silent.delete(member)
+        this.#gone.delete(member)
+        this.#members.delete(member.key)
+        if (member.state === 'live') this.#discount(member)
+        return true
+      }
+    }
+    return false
   }
 
   #liveWhere(holds: (member: Member) => boolean): Id64[] {
@@ -214,6 +341,8 @@ export class Roster {
     return ids
   }
 }
+
+const isMostlyStruggling = ({ reporting, struggling }: AddressCount): boolean => struggling * 2 > reporting
 
 function viewOf(member: Member): ReceiverView {
   const { key, name, address, state, reason, settledCount, receivedPackets, lostPackets } = member

@@ -9,11 +9,13 @@ import {
   imageTag,
   MAX_RUN_BYTES,
   MAX_RUN_PACKETS,
+  maxFrameBytes,
   PacketType,
   packetTypeAt,
   refusalVersions,
   reportIntervalMs,
   SMALL_GROUP_COUNT,
+  sourceSymbolCount,
   type AbortReason,
   type Announce,
   type ControlMessage,
@@ -36,7 +38,9 @@ import { NackDesk } from './nack-desk.ts'
 import { Outbox } from './outbox.ts'
 import { PacketWriter } from './packet-writer.ts'
 import { Pacer } from './pacer.ts'
+import { Patience } from './patience.ts'
 import { ProactiveParity } from './proactive-parity.ts'
+import { Refusals } from './refusals.ts'
 import { RepairPlanner } from './repair-planner.ts'
 import { Roster } from './roster.ts'
 import type { ReceiverView, SenderCommand, SenderEvent, SenderMachineOptions, SenderStats } from './sender-options.ts'
@@ -50,6 +54,9 @@ const CENSUS_INTERVAL_US = 100_000
 
 /** Longest wait of a Join or Done for others to be acknowledged with it, microseconds: well below RETRY_INTERVAL_US. Ours. */
 const MAX_ACK_DELAY_US = 50_000
+
+/** Symbols of the main pass for each repair, at least: so repairs take up to a third of the rate. Ours. */
+const PASS_SYMBOLS = 2
 
 /** The sending half of the protocol: see {@link Machine} for how to drive it. */
 export class SenderMachine implements Machine<SenderCommand, SenderEvent, SenderStats> {
@@ -66,6 +73,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   readonly #supply: FrameSupply
   readonly #nackDesk: NackDesk
   readonly #slow: SlowReceivers
+  readonly #patience: Patience
   readonly #joinGate: JoinGate
   readonly #parity: ProactiveParity
   readonly #events: SenderEvent[] = []
@@ -84,6 +92,9 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   #nowUs: Micros
   /** Counter of the sealed packet sent last. */
   #counter = 0
+  /** Symbols of the main pass that go before the next repair. */
+  #passDueCount = 0
+  readonly #refusals = new Refusals()
 
   #counters = {
     ...{ wireBytes: 0, packets: 0, sourceSymbols: 0, proactiveSymbols: 0, paritySymbols: 0, resentSymbols: 0 },
@@ -99,17 +110,19 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     this.#window = new FrameWindow(geometry.symbolBytes)
     this.#planner = new RepairPlanner(this.#table, this.#window)
     this.#inbox = new SenderInbox(trust)
-    this.#outbox = new Outbox((message) => this.#encode(message))
-    this.#writer = new PacketWriter(options)
     this.#pacer = new Pacer(nowUs, geometry.packetBytes + overheadBytes, maxBitrate)
+    this.#outbox = new Outbox((message) => this.#encode(message), this.#pacer.answers)
+    this.#writer = new PacketWriter(options)
     this.#joinGate = new JoinGate(nowUs)
     this.#startPolicy = new StartPolicy(nowUs, options, this.#joinGate)
     this.#supply = new FrameSupply(options, this.#table, this.#window, this.#planner, (event) => {
       if (event.kind === 'release') this.#writer.forget(event.frame)
       this.#events.push(event)
     })
-    this.#nackDesk = new NackDesk(this.#window, this.#planner, this.#outbox, options.canReread)
+    const sliceSymbols = sourceSymbolCount(maxFrameBytes(geometry.sliceBytes), geometry.symbolBytes)
+    this.#nackDesk = new NackDesk(this.#window, this.#planner, this.#outbox, options.canReread, sliceSymbols)
     this.#slow = new SlowReceivers(nowUs, this.#roster, options)
+    this.#patience = new Patience(this.#roster, options.receiverTimeoutUs)
     this.#parity = new ProactiveParity(options.fec)
     this.#settle(nowUs)
   }
@@ -123,7 +136,8 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     } else if (!hasSession(bytes, 0, this.#options.session)) {
       this.#counters.foreignPackets++
     } else if (type === PacketType.refusal) {
-      this.#events.push({ kind: 'refused', address: from.address, ...refusalVersions(bytes, 0) })
+      if (this.#refusals.isNew(from.address))
+        this.#events.push({ kind: 'refused', address: from.address, ...refusalVersions(bytes, 0) })
     } else if (type === PacketType.control || type === PacketType.sealed) {
       const message = this.#inbox.open(bytes, type)
       if (message === 'malformed') this.#counters.malformedPackets++
@@ -217,9 +231,13 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
    * How much it keeps of everything that must not grow without bound, by name.
    * @internal for tests of docs/architecture.md, "Memory"
    */
-  holdings(): Readonly<Record<'frames' | 'receivers' | 'dueRepairs' | 'packets' | 'acks' | 'echoes', number>> {
+  holdings(): Readonly<
+    Record<'frames' | 'receivers' | 'dueRepairs' | 'askers' | 'packets' | 'acks' | 'echoes', number>
+  > {
     const { size: frames } = this.#window
-    return { frames, receivers: this.#roster.knownCount, dueRepairs: this.#planner.dueCount, ...this.#outbox.waiting }
+    const { addressCount: askers } = this.#nackDesk
+    const { knownCount: receivers } = this.#roster
+    return { frames, receivers, dueRepairs: this.#planner.dueCount, askers, ...this.#outbox.waiting }
   }
 
   /** All receivers that ever joined. */
@@ -299,8 +317,10 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       return
     }
     if (message.kind === 'join') this.#outbox.acknowledge('join', id, nowUs + this.#ackDelayUs)
-    else if (message.kind === 'report') this.#handleReport(nowUs, message)
-    else if (message.kind === 'nack') this.#handleNack(nowUs, message)
+    else if (message.kind === 'report') {
+      // What one says that is done or has left tells nothing of the rate.
+      if (before === 'live' || before === 'new') this.#handleReport(nowUs, message)
+    } else if (message.kind === 'nack') this.#handleNack(nowUs, from, message)
     else if (message.kind === 'done') {
       this.#outbox.acknowledge('done', id, nowUs + this.#ackDelayUs)
       this.#retire(id, 'done', '')
@@ -319,13 +339,15 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     this.#pacer.handleReport(nowUs, report, this.#roster.grttUs)
   }
 
-  #handleNack(nowUs: Micros, nack: Nack): void {
+  #handleNack(nowUs: Micros, { address }: PeerAddress, nack: Nack): void {
     this.#counters.nacks++
     const isPutOff = this.#slow.isPutOff(nack.receiver)
     if (!isPutOff) for (const { slice, deficit } of nack.deficits) this.#parity.noteDeficit(slice, deficit)
     const { grttUs } = this.#roster
     const groupCount = this.#groupCount
-    if (this.#nackDesk.take(nowUs, nack, { groupCount, grttUs, passSlice: this.#passSlice, isPutOff })) return
+    const symbolsPerSec = this.#pacer.packetsPerSec
+    const state = { groupCount, grttUs, passSlice: this.#passSlice, isPutOff, address, symbolsPerSec }
+    if (this.#nackDesk.take(nowUs, nack, state)) return
     // Its Join is under way, and it will ask again: the result should name it.
     if (!this.#roster.isNamed(nack.receiver)) return
     const text = 'the source cannot be read again and the sender has no spool'
@@ -354,14 +376,11 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   /** Looks for receivers that have fallen silent; they are dropped so that nobody waits for them. */
   #census(nowUs: Micros): void {
     this.#censusUs = nowUs + CENSUS_INTERVAL_US
-    const sentBitsPerSec = this.#pacer.tick(nowUs, reportIntervalMs(this.#roster.liveCount))
-    if (sentBitsPerSec !== undefined) this.#slow.noteInterval(sentBitsPerSec)
-    const { receiverTimeoutUs } = this.#options
-    // Receivers keep the pace of the group as it was when they last heard of it, however many are done since.
-    const limitUs = Math.max(receiverTimeoutUs, 3000 * reportIntervalMs(this.#roster.knownCount))
-    for (const id of this.#roster.silentSince(nowUs - limitUs)) {
-      this.#drop(nowUs, id, 'too-slow', `silent for ${Math.round(limitUs / 1e6)} s`)
-    }
+    const sentBitsPerSec = this.#pacer.tick(nowUs, reportIntervalMs(this.#roster.groupCount))
+    if (sentBitsPerSec !== undefined && this.#isActive) this.#slow.noteInterval(sentBitsPerSec)
+    const mending =
+      this.#phase === 'mending' ? { sinceUs: this.#mendingUs, sliceCount: this.#end!.sliceCount } : undefined
+    for (const { id, text } of this.#patience.takeDrops(nowUs, mending)) this.#drop(nowUs, id, 'too-slow', text)
   }
 
   /** Has the window filled, unless the frames that must be held leave no room: then whoever holds them up may have to go. */
@@ -382,7 +401,8 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
 
   #announce(nowUs: Micros): Announce {
     const { imageId, imageName, imageBytes, geometry, codec, receiverTimeoutUs } = this.#options
-    const { liveCount, grttUs } = this.#roster
+    const { grttUs } = this.#roster
+    const groupCount = this.#groupCount
     const joinLimit = this.#joinGate.limit
     this.#joinGate.step(nowUs)
     return {
@@ -391,7 +411,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       phase: this.#lastPhase,
       begunCount: this.#begunCount,
       feedback: {
-        ...{ grttUs, groupCount: this.#groupCount, reportIntervalMs: reportIntervalMs(liveCount) },
+        ...{ grttUs, groupCount, reportIntervalMs: reportIntervalMs(this.#roster.groupCount) },
         receiverTimeoutMs: Math.round(receiverTimeoutUs / 1000),
         joinLimit,
       },
@@ -402,7 +422,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
 
   /** Live receivers, and those that have not been let in yet. */
   get #groupCount(): number {
-    return this.#joinGate.groupCount(this.#roster.liveCount)
+    return this.#joinGate.groupCount(this.#roster.groupCount)
   }
 
   /** Packets that go out as one run. */
@@ -432,7 +452,10 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   /** Writes the data packet that comes next: a due repair, else the first pass. False when there is none. */
   #nextSymbolInto(nowUs: Micros, into: Uint8Array, at: number): boolean {
     const due = this.#planner.dueSlice(nowUs)
-    if (due !== undefined) {
+    const passFrame = this.#window.frame(this.#passSlice)
+    // Repairs go first, but leave the main pass its share: who asks for everything must not stop it.
+    if (due !== undefined && (passFrame === undefined || this.#passDueCount === 0)) {
+      this.#passDueCount = PASS_SYMBOLS
       const frame = this.#window.frame(due)!
       const sourceCount = this.#window.sourceSymbolCount(due)!
       const symbol = this.#planner.takeSymbol(nowUs, due, sourceCount)
@@ -442,8 +465,9 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       return true
     }
     const slice = this.#passSlice
-    const frame = this.#window.frame(slice)
+    const frame = passFrame
     if (frame === undefined) return false
+    this.#passDueCount = Math.max(0, this.#passDueCount - 1)
     const sourceCount = this.#window.sourceSymbolCount(slice)!
     const symbol = this.#table.advance(slice)
     this.#begunCount = slice + 1

@@ -23,7 +23,7 @@ const MEMORY_RATIO = 0.98
 export class SlowReceivers {
   readonly #roster: Roster
   readonly #policy: SenderMachineOptions['onSlow']
-  /** The rate that all but a minority took of late, bits per second. */
+  /** The rate that all but a minority took of late, bits per second; 0: not known yet. */
   #takenBitsPerSec = 0
   /** So many slices ahead of another a receiver is faster, and not merely heard of later. */
   readonly #leadSlices: number
@@ -43,7 +43,7 @@ export class SlowReceivers {
     this.#notedUs = nowUs
   }
 
-  /** The main pass is over: what was put off is due, and everybody counts. */
+  /** The main pass is over: what was put off is due. */
   startMending(): void {
     this.#isMending = true
   }
@@ -53,19 +53,22 @@ export class SlowReceivers {
     return this.#policy !== 'defer' && !this.#isMending
   }
 
-  /** An interval of the rate has passed in which that much was sent. */
+  /** An interval of the rate has passed in which that much of the image was sent. */
   noteInterval(sentBitsPerSec: number): void {
-    if (!this.#isMinority()) return
+    if (!this.#roster.isMinorityStruggling) return
     this.#takenBitsPerSec = Math.max(sentBitsPerSec, this.#takenBitsPerSec * MEMORY_RATIO)
   }
 
   /** Looks at a report that the roster has taken. @returns whether its receiver counts for the rate */
   isCounted(report: Report, bitsPerSec: number): boolean {
-    if (this.#policy === 'wait' || this.#isMending) return true
-    if (this.#roster.isDeferred(report.receiver)) return false
+    if (this.#policy === 'wait') return true
+    const { isMinorityStruggling } = this.#roster
+    // While it is mended a slow receiver counts as soon as those are done whom it would slow down.
+    if (this.#roster.isDeferred(report.receiver)) return this.#isMending && !isMinorityStruggling
     const packets = report.receivedPackets + report.lostPackets
-    if (packets === 0 || !this.#isMinority() || !this.#roster.isStruggling(report.receiver)) return true
-    if ((bitsPerSec * report.receivedPackets) / packets >= this.#takenBitsPerSec * SLOW_RATIO) return true
+    if (packets === 0 || !isMinorityStruggling || !this.#roster.isStruggling(report.receiver)) return true
+    const othersBitsPerSec = this.#takenBitsPerSec || bitsPerSec
+    if ((bitsPerSec * report.receivedPackets) / packets >= othersBitsPerSec * SLOW_RATIO) return true
     this.#roster.defer(report.receiver)
     return false
   }
@@ -91,14 +94,9 @@ export class SlowReceivers {
   takeDrops(sliceIndex: number, sentUs: Micros): readonly Id64[] {
     if (this.#policy !== 'drop' || this.#heldUpUs < SLOW_GRACE_US) return []
     this.#heldUpUs = 0
-    const { liveCount, grttUs } = this.#roster
-    const repairUs = REPAIR_ROUNDS * holdoffUs(liveCount, grttUs)
+    const { groupCount, reportingCount, grttUs } = this.#roster
+    const repairUs = REPAIR_ROUNDS * holdoffUs(groupCount, grttUs)
     const stuck = this.#roster.stuckAt(sliceIndex, sentUs + Math.max(MIN_SETTLE_US, repairUs))
-    return this.#roster.aheadCount(sliceIndex + this.#leadSlices) * 2 >= liveCount ? stuck : []
-  }
-
-  /** True when at most half of the live receivers struggle. */
-  #isMinority(): boolean {
-    return this.#roster.strugglingCount * 2 <= this.#roster.liveCount && this.#roster.liveCount > 1
+    return this.#roster.aheadCount(sliceIndex + this.#leadSlices) * 2 >= reportingCount ? stuck : []
   }
 }

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { decodeControl, encodeControl, LIMITS, type ControlMessage, type Id64 } from '../../../src/protocol/index.ts'
+import { TokenBucket } from '../../../src/ratelimit/index.ts'
 import { Outbox } from '../../../src/sender/machine/outbox.ts'
 
 const SESSION = { high: 1, low: 2 }
@@ -13,6 +14,10 @@ const ANNOUNCE: ControlMessage = {
 const END: ControlMessage = {
   ...{ kind: 'end', sliceCount: 1, imageBytes: 1, dataBytes: 1, rootDigest: new Uint8Array(32), isClosing: false },
 }
+
+/** @param answersBitsPerSec of which 8 KiB may go out at once */
+const make = (answersBitsPerSec = 1e9): Outbox =>
+  new Outbox((message) => encodeControl(message, SESSION, 0), new TokenBucket(0, answersBitsPerSec, 8192))
 
 /** All that an outbox sends at that time. */
 function sent(outbox: Outbox, nowUs: number): ControlMessage[] {
@@ -29,7 +34,7 @@ function sent(outbox: Outbox, nowUs: number): ControlMessage[] {
 const kinds = (outbox: Outbox, nowUs: number): string[] => sent(outbox, nowUs).map((message) => message.kind)
 
 test('announces often while receivers gather, then at the usual pace', () => {
-  const outbox = new Outbox((message) => encodeControl(message, SESSION, 0))
+  const outbox = make()
   expect(kinds(outbox, 0)).toEqual(['announce'])
   expect(outbox.nextUs(0)).toBe(50_000)
   expect(kinds(outbox, 49_999)).toEqual([])
@@ -40,7 +45,7 @@ test('announces often while receivers gather, then at the usual pace', () => {
 })
 
 test('beacons End twice as often, once it is told to', () => {
-  const outbox = new Outbox((message) => encodeControl(message, SESSION, 0))
+  const outbox = make()
   sent(outbox, 0)
   outbox.hurryAnnounce()
   sent(outbox, 0)
@@ -51,7 +56,7 @@ test('beacons End twice as often, once it is told to', () => {
 })
 
 test('acknowledges many receivers in one message, and more in more', () => {
-  const outbox = new Outbox((message) => encodeControl(message, SESSION, 0))
+  const outbox = make()
   sent(outbox, 0)
   for (let low = 1; low <= LIMITS.acknowledgedReceivers + 1; low++) outbox.acknowledge('join', id(low), 50)
   outbox.acknowledge('done', id(7), 90)
@@ -62,7 +67,7 @@ test('acknowledges many receivers in one message, and more in more', () => {
 })
 
 test('waits for more to acknowledge, as long as it may', () => {
-  const outbox = new Outbox((message) => encodeControl(message, SESSION, 0))
+  const outbox = make()
   sent(outbox, 0)
   outbox.acknowledge('join', id(1), 9000)
   outbox.acknowledge('done', id(2), 5000)
@@ -72,14 +77,14 @@ test('waits for more to acknowledge, as long as it may', () => {
 })
 
 test('keeps no more acknowledgements than a few messages hold', () => {
-  const outbox = new Outbox((message) => encodeControl(message, SESSION, 0))
+  const outbox = make()
   sent(outbox, 0)
   for (let low = 1; low <= 10_000; low++) outbox.acknowledge('join', id(low), 50)
   expect(sent(outbox, 1)).toHaveLength(8)
 })
 
 test('puts repairs into one echo, and deferred neighbours into one range', () => {
-  const outbox = new Outbox((message) => encodeControl(message, SESSION, 0))
+  const outbox = make()
   sent(outbox, 0)
   outbox.echo(8, 2)
   outbox.echo(9, 1)
@@ -100,7 +105,7 @@ test('puts repairs into one echo, and deferred neighbours into one range', () =>
 })
 
 test('leaves out of an echo what one message does not hold', () => {
-  const outbox = new Outbox((message) => encodeControl(message, SESSION, 0))
+  const outbox = make()
   sent(outbox, 0)
   for (let slice = 0; slice < 1000; slice++) {
     outbox.echo(2 * slice, 1)
@@ -115,7 +120,7 @@ test('leaves out of an echo what one message does not hold', () => {
 })
 
 test('says the last word three times, apart', () => {
-  const outbox = new Outbox((message) => encodeControl(message, SESSION, 0))
+  const outbox = make()
   sent(outbox, 0)
   outbox.sayLast(0, { ...END, isClosing: true })
   expect(outbox.isEmpty).toBe(false)
@@ -124,11 +129,28 @@ test('says the last word three times, apart', () => {
 })
 
 test('drops what would make its queue grow without end', () => {
-  const outbox = new Outbox((message) => encodeControl(message, SESSION, 0))
+  const outbox = make()
   sent(outbox, 0)
   for (let low = 1; low <= 1000; low++) {
     outbox.say(0, { kind: 'abort', receiver: id(low), reason: 'too-slow', text: '' })
   }
   outbox.sayLast(0, { ...END, isClosing: true })
   expect(sent(outbox, 20_000)).toHaveLength(64 + 3)
+})
+
+test('answers no faster than it may, and says its own besides', () => {
+  const outbox = make(80_000)
+  const refusal = { kind: 'abort', reason: 'too-slow', text: 'x'.repeat(200) } as const
+  for (let low = 1; low <= 64; low++) outbox.say(0, { ...refusal, receiver: id(low) })
+  outbox.echo(1, 1)
+  outbox.acknowledge('join', id(1), 0)
+  const atOnce = kinds(outbox, 0)
+  expect(atOnce.filter((kind) => kind === 'abort').length).toBeLessThan(8192 / 200)
+  expect(atOnce).toContain('announce')
+  expect(outbox.nextUs(0)).toBeLessThanOrEqual(50_000)
+  // 10 kB a second for some 15 kB.
+  expect(outbox.isEmpty).toBe(false)
+  for (let nowUs = 50_000; nowUs <= 3_000_000; nowUs += 50_000) kinds(outbox, nowUs)
+  expect(outbox.isEmpty).toBe(true)
+  expect(outbox.waiting).toEqual({ packets: 0, acks: 0, echoes: 0 })
 })

@@ -10,10 +10,10 @@ const report = (low: number, given: Partial<Report> = {}): Report => ({
   ...given,
 })
 
-/** A roster with receivers 1 to `count`, all heard at time 0. */
-function roster(count: number): Roster {
+/** A roster with receivers 1 to `count`, all heard at time 0, behind so many addresses. */
+function roster(count: number, addressCount = 1): Roster {
   const made = new Roster()
-  for (let low = 1; low <= count; low++) made.hear(0, id(low), `host-${low}`, '10.0.0.1')
+  for (let low = 1; low <= count; low++) made.hear(0, id(low), `host-${low}`, `10.0.0.${1 + (low % addressCount)}`)
   return made
 }
 
@@ -36,10 +36,53 @@ describe('members', () => {
   })
 
   test('are at most 16,384', () => {
-    const made = roster(16_384)
-    expect(made.hear(0, id(99_999), 'late', '10.0.0.1')).toBe('full')
+    const made = roster(16_384, 16)
+    for (let low = 1; low <= 16_384; low++) made.report(0, report(low))
+    expect(made.hear(0, id(99_999), 'late', '10.9.9.9')).toBe('full')
     expect(made.hear(0, id(1), undefined, '10.0.0.1')).toBe('live')
     expect(made.knownCount).toBe(16_384)
+  })
+
+  test('are at most 1,024 behind one address, of those that are live', () => {
+    const made = roster(1024)
+    expect(made.hear(0, id(2000), 'late', '10.0.0.1')).toBe('full')
+    expect(made.hear(0, id(2000), 'late', '10.0.0.2')).toBe('new')
+    made.retire(id(1), 'left', '')
+    expect(made.hear(0, id(3000), 'later', '10.0.0.1')).toBe('new')
+    expect(made.hear(0, id(3001), 'last', '10.0.0.1')).toBe('full')
+  })
+
+  test('that never report make room for others, the first of them first, then those that are gone', () => {
+    const made = roster(16_384, 16)
+    for (let low = 3; low <= 16_384; low++) made.report(0, report(low))
+    made.retire(id(9), 'left', '')
+    const joins = [20_001, 20_002, 20_003].map((low) => made.hear(0, id(low), 'late', '10.9.9.9'))
+    expect(joins).toEqual(['new', 'new', 'new'])
+    expect([1, 2, 20_001].map((low) => made.view(id(low)))).toEqual([undefined, undefined, undefined])
+    for (const low of [20_002, 20_003]) made.report(0, report(low))
+    expect(made.hear(0, id(20_004), 'late', '10.9.9.9')).toBe('new')
+    expect(made.view(id(9))).toBeUndefined()
+    expect([made.knownCount, made.liveCount, made.reportingCount]).toEqual([16_384, 16_384, 16_383])
+  })
+
+  test('that never report make the group look hardly larger', () => {
+    const made = roster(10_000, 16)
+    expect(made.groupCount).toBe(64)
+    for (let low = 1; low <= 100; low++) made.report(0, report(low))
+    expect(made.groupCount).toBe(264)
+    for (let low = 1; low <= 10_000; low++) made.report(0, report(low))
+    expect(made.groupCount).toBe(10_000)
+  })
+
+  test('that never report are waited for 2 s, and again once they do', () => {
+    const made = roster(2)
+    made.report(0, report(1, { settledBelow: 7 }))
+    made.noteMute(2_000_000, 100_000)
+    expect(made.settledBelow(0)).toBe(0)
+    made.noteMute(2_000_001, 100_000)
+    expect([made.settledBelow(0), made.groupCount, made.liveCount]).toEqual([7, 1, 2])
+    made.report(0, report(2, { settledBelow: 3 }))
+    expect([made.settledBelow(0), made.groupCount]).toEqual([3, 2])
   })
 
   test('are silent when they have not been heard since', () => {
@@ -102,9 +145,19 @@ describe('struggling receivers', () => {
     made.report(0, report(2, { queuePercent: 95 }))
     made.report(0, report(3, { lostPackets: 3 }))
     expect([1, 2, 3].map((low) => made.isStruggling(id(low)))).toEqual([true, true, false])
-    expect(made.strugglingCount).toBe(2)
+    expect(made.isMinorityStruggling).toBe(false)
     made.retire(id(1), 'left', '')
-    expect(made.strugglingCount).toBe(1)
+    expect(made.isMinorityStruggling).toBe(true)
+  })
+
+  test('have one voice for each address where there are several', () => {
+    const made = roster(2)
+    for (let low = 11; low <= 15; low++) made.hear(0, id(low), 'liar', '10.0.0.9')
+    for (const low of [1, 2]) made.report(0, report(low))
+    for (let low = 11; low <= 15; low++) made.report(0, report(low, bad))
+    expect(made.isMinorityStruggling).toBe(true)
+    for (const low of [1, 2]) made.report(0, report(low, bad))
+    expect(made.isMinorityStruggling).toBe(false)
   })
 
   test('have recovered after five good reports in a row, and are no longer deferred then', () => {
@@ -117,7 +170,10 @@ describe('struggling receivers', () => {
     expect([made.isStruggling(id(1)), made.isDeferred(id(1))]).toEqual([true, true])
     made.report(0, report(1))
     expect([made.isStruggling(id(1)), made.isDeferred(id(1))]).toEqual([false, false])
-    expect(made.strugglingCount).toBe(0)
+    expect(made.isMinorityStruggling).toBe(false)
+    made.hear(0, id(2), 'other', '10.0.0.1')
+    made.report(0, report(2))
+    expect(made.isMinorityStruggling).toBe(true)
   })
 })
 

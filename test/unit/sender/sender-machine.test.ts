@@ -405,7 +405,10 @@ describe('the end', () => {
 
   test('is not the time to drop those who wait for a large group to finish', () => {
     const driven = new HandDriven(4, { receiverTimeoutUs: 1_000_000 })
-    for (let low = 1; low <= 400; low++) driven.join(low)
+    for (let low = 1; low <= 400; low++) {
+      driven.join(low)
+      driven.report(low, {})
+    }
     driven.until(1_000_000)
     for (let low = 1; low <= 399; low++) driven.done(low)
     // 400 receivers report every 2 s: one is silent after 6 s, also when the others are gone.
@@ -424,11 +427,24 @@ describe('the end', () => {
     expect(acks.length).toBeLessThan(15)
   })
 
+  test('is not held up for ever by one that settles nothing and only says that it is there', () => {
+    const driven = underway(4, 2)
+    for (let time = 1; time <= 602; time++) {
+      driven.until(1_000_000 + time * 1_000_000)
+      driven.report(1, { settledCount: Math.min(4, time >> 7), receivedPackets: 1 })
+      driven.report(2, { settledCount: 2, receivedPackets: 1 })
+    }
+    expect(driven.machine.receivers()).toMatchObject([
+      { state: 'live' },
+      { state: 'dropped', reason: 'settled no slice for 600 s' },
+    ])
+  })
+
   test('answers a dropped receiver that speaks again', () => {
     const driven = underway(4, 2)
     for (let time = 1; time <= 80; time++) {
       driven.until(1_000_000 + time * 100_000)
-      driven.report(1, {})
+      driven.report(1, { settledCount: 4, settledBelow: 4 })
     }
     const before = driven.said('abort').length
     driven.report(2, {})

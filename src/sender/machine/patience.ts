@@ -1,0 +1,40 @@
+import { reportIntervalMs, type Id64, type Micros } from '../../protocol/index.ts'
+import type { Roster } from './roster.ts'
+
+/**
+ * Whoever reports, but settles nothing for so long after the main pass, microseconds, does not hold the session any longer. Ours:
+ * longer than any disk sleeps or any network is cut that comes back by itself.
+ */
+const STALL_US = 600_000_000
+
+/** Tells for whom nobody is to wait any longer: who is silent, and who keeps the session open but gets nowhere. */
+export class Patience {
+  readonly #roster: Roster
+  readonly #timeoutUs: Micros
+  /** Receivers keep the pace of the group as it was when they last heard of it, however many are done since. */
+  #mostGroupCount = 0
+
+  constructor(roster: Roster, timeoutUs: Micros) {
+    this.#roster = roster
+    this.#timeoutUs = timeoutUs
+  }
+
+  /**
+   * Whom to drop, and why. To be called often.
+   * @param mending since when slices are mended, and how many the image has; undefined before
+   */
+  takeDrops(
+    nowUs: Micros,
+    mending: { readonly sinceUs: Micros; readonly sliceCount: number } | undefined,
+  ): readonly { readonly id: Id64; readonly text: string }[] {
+    this.#mostGroupCount = Math.max(this.#mostGroupCount, this.#roster.groupCount)
+    const intervalUs = 1000 * reportIntervalMs(this.#mostGroupCount)
+    this.#roster.noteMute(nowUs, intervalUs)
+    const limitUs = Math.max(this.#timeoutUs, 3 * intervalUs)
+    const silent = this.#roster.silentSince(nowUs - limitUs)
+    const drops = silent.map((id) => ({ id, text: `silent for ${Math.round(limitUs / 1e6)} s` }))
+    if (mending === undefined || nowUs < mending.sinceUs + STALL_US) return drops
+    const stalled = this.#roster.stalledSince(nowUs - STALL_US, mending.sliceCount)
+    return [...drops, ...stalled.map((id) => ({ id, text: `settled no slice for ${STALL_US / 1e6} s` }))]
+  }
+}
