@@ -9,8 +9,8 @@ import {
 import { ALLOWANCE_US } from '../../../src/sender/machine/repair-allowance.ts'
 import { HandDriven, receiver, SESSION, SYMBOLS } from './hand-driven.ts'
 
-const RATE = 100_000_000
-const SLICES = 4000
+const RATE = 10_000_000
+const SLICES = 400
 const OVERHEAD_BYTES = 28
 
 /** One answer, with its headers. */

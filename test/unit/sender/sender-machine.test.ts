@@ -427,19 +427,6 @@ describe('the end', () => {
     expect(acks.length).toBeLessThan(15)
   })
 
-  test('is not held up for ever by one that settles nothing and only says that it is there', () => {
-    const driven = underway(4, 2)
-    for (let time = 1; time <= 602; time++) {
-      driven.until(1_000_000 + time * 1_000_000)
-      driven.report(1, { settledCount: Math.min(4, time >> 7), receivedPackets: 1 })
-      driven.report(2, { settledCount: 2, receivedPackets: 1 })
-    }
-    expect(driven.machine.receivers()).toMatchObject([
-      { state: 'live' },
-      { state: 'dropped', reason: 'settled no slice for 600 s' },
-    ])
-  })
-
   test('answers a dropped receiver that speaks again', () => {
     const driven = underway(4, 2)
     for (let time = 1; time <= 80; time++) {
