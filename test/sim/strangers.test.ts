@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { MAX_RECEIVER_COUNT, type ControlMessage, type Report } from '../../src/protocol/index.ts'
+import { LIMITS, MAX_RECEIVER_COUNT, type ControlMessage, type Report } from '../../src/protocol/index.ts'
 import { seededRandom } from '../../src/random.ts'
 import { chosenSeed, outcomes, replayable } from './scenario.ts'
 import { madeUp, Stranger } from './strangers.ts'
@@ -62,7 +62,11 @@ const FLOODS: Readonly<Record<string, (stranger: Stranger) => void>> = {
   },
   'NACKs for everything, a thousand a second': (stranger) => {
     const missing = [{ first: 0, count: 100_000 }]
-    const deficits = Array.from({ length: 40 }, (_, slice) => ({ slice: 3 * slice, deficit: 45, heard: 0 }))
+    const deficits = Array.from({ length: LIMITS.slicesPerMessage }, (_, slice) => ({
+      slice: 3 * slice,
+      deficit: 45,
+      heard: 0,
+    }))
     stranger.repeat(100_000, 1000, 5_000, (time) => {
       stranger.say({ kind: 'nack', receiver: madeUp(time % 50), deficits, missing })
     })

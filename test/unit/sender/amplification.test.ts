@@ -3,6 +3,7 @@ import {
   encodeControl,
   encodeRefusal,
   imageTag,
+  LIMITS,
   MAX_CONTROL_BYTES,
   type ControlMessage,
 } from '../../../src/protocol/index.ts'
@@ -22,8 +23,8 @@ const ONE_NACK = ONE_PACKET + (RATE / 8) * (ALLOWANCE_US / 1e6) + SYMBOLS * 1500
 const everything: ControlMessage = {
   kind: 'nack',
   receiver: receiver(66),
-  deficits: Array.from({ length: 40 }, (_, slice) => ({ slice, deficit: 255, heard: 0 })),
-  missing: Array.from({ length: 20 }, () => ({ first: 0, count: 60_000_000 })),
+  deficits: Array.from({ length: LIMITS.slicesPerMessage }, (_, slice) => ({ slice, deficit: 255, heard: 0 })),
+  missing: Array.from({ length: LIMITS.rangesPerMessage }, () => ({ first: 0, count: 60_000_000 })),
 }
 
 const named = { receiver: receiver(66), name: 'stranger' }
@@ -38,7 +39,7 @@ const PACKETS: Readonly<Record<string, ControlMessage | Uint8Array>> = {
     ...{ queuePercent: 100, echoSentAtUs: 1, echoHeldUs: 0 },
   },
   done: { kind: 'done', ...named },
-  leave: { kind: 'leave', ...named, reason: 'x'.repeat(200) },
+  leave: { kind: 'leave', ...named, reason: 'x'.repeat(150) },
   abort: { kind: 'abort', receiver: receiver(1), reason: 'too-slow', text: '' },
   'join-ack': { kind: 'join-ack', receivers: [receiver(66)] },
   'repair-echo': { kind: 'repair-echo', pending: [{ slice: 0, symbolCount: 255 }], deferred: [{ first: 0, count: 9 }] },
