@@ -9,6 +9,12 @@ const FIRST_LIMIT = Math.floor((JOIN_DRAW_COUNT * BURST_COUNT) / MAX_RECEIVER_CO
 /** So many receivers more than have joined may have drawn below the limit: with 95 % confidence when none has. */
 const UNSEEN_COUNT = 3
 
+/** Joins beyond what is allowed that count, at most: a crowd obeys the limit within a round trip, strangers do not. Ours. */
+const MAX_SURPLUS_COUNT = 64
+
+/** The gate is closed for so long in all, microseconds, at most: half as long again as the largest group needs. Ours. */
+const MAX_CLOSED_US = Math.round((1.5e6 * MAX_RECEIVER_COUNT) / JOINS_PER_SEC)
+
 /** How long after it has opened again the last have joined, microseconds: a round trip and their spread. Ours. */
 const SETTLE_US = 50_000
 
@@ -16,7 +22,8 @@ const SETTLE_US = 50_000
  * Lets receivers join at a bounded rate, though nobody knows how many wait. Each has drawn a number and may join while the limit
  * that Announce tells is above it. The gate is open, and closes when more have joined at once than is good: then nearly nobody may
  * join, and the limit rises again with each Announce. Those that have joined since, over the limit, show how many still wait, and
- * so by how much it may rise for {@link JOINS_PER_SEC}.
+ * so by how much it may rise for {@link JOINS_PER_SEC}. Strangers who join in spite of it could keep it closed, but only for
+ * a minute in all.
  */
 export class JoinGate {
   #limit: number = JOIN_DRAW_COUNT
@@ -26,6 +33,9 @@ export class JoinGate {
   /** Joins since the gate closed. */
   #joinedCount = 0
   #settledUs = -Infinity
+  #closedUs = 0
+  /** How long it may yet be closed, as of `closedUs`. */
+  #closableUs = MAX_CLOSED_US
 
   constructor(nowUs: number) {
     this.#allowedUs = nowUs
@@ -42,9 +52,11 @@ export class JoinGate {
    */
   noteJoin(nowUs: number): boolean {
     this.#allow(nowUs)
+    if (this.#allowance <= -MAX_SURPLUS_COUNT) return false
     this.#allowance--
     this.#joinedCount++
-    if (this.#allowance >= 0 || this.#limit < JOIN_DRAW_COUNT) return false
+    if (this.#allowance >= 0 || this.#limit < JOIN_DRAW_COUNT || this.#closableUs <= 0) return false
+    this.#closedUs = nowUs
     this.#limit = FIRST_LIMIT
     this.#joinedCount = 0
     this.#settledUs = Infinity
@@ -54,10 +66,13 @@ export class JoinGate {
   /** An Announce has gone out: the next may tell a higher limit. */
   step(nowUs: number): void {
     this.#allow(nowUs)
-    if (this.#limit === JOIN_DRAW_COUNT || this.#allowance <= 0) return
-    const raised = Math.floor(this.#limit * (1 + this.#allowance / (this.#joinedCount + UNSEEN_COUNT)))
-    this.#limit = Math.min(JOIN_DRAW_COUNT, raised)
-    if (this.#limit === JOIN_DRAW_COUNT) this.#settledUs = nowUs + SETTLE_US
+    if (this.#limit === JOIN_DRAW_COUNT) return
+    const isOverdue = nowUs >= this.#closedUs + this.#closableUs
+    const rise = Math.max(0, this.#allowance) / (this.#joinedCount + UNSEEN_COUNT)
+    this.#limit = isOverdue ? JOIN_DRAW_COUNT : Math.min(JOIN_DRAW_COUNT, Math.floor(this.#limit * (1 + rise)))
+    if (this.#limit < JOIN_DRAW_COUNT) return
+    this.#settledUs = nowUs + SETTLE_US
+    this.#closableUs -= nowUs - this.#closedUs
   }
 
   /** How many receivers there are when so many are live: those that may not join yet included. */

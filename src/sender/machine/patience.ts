@@ -21,17 +21,20 @@ export class Patience {
 
   /**
    * Whom to drop, and why. To be called often.
+   * @param openUs since when all may join: until then, who has only sent a NACK must be silent
    * @param mending since when slices are mended, and how many the image has; undefined before
    */
   takeDrops(
     nowUs: Micros,
+    openUs: Micros,
     mending: { readonly sinceUs: Micros; readonly sliceCount: number } | undefined,
   ): readonly { readonly id: Id64; readonly text: string }[] {
     this.#mostGroupCount = Math.max(this.#mostGroupCount, this.#roster.groupCount)
     const intervalUs = 1000 * reportIntervalMs(this.#mostGroupCount)
     this.#roster.noteMute(nowUs, intervalUs)
     const limitUs = Math.max(this.#timeoutUs, 3 * intervalUs)
-    const silent = this.#roster.silentSince(nowUs - limitUs)
+    const areAllIn = nowUs >= openUs + limitUs
+    const silent = this.#roster.silentSince(nowUs - limitUs).filter((id) => areAllIn || this.#roster.isNamed(id))
     const drops = silent.map((id) => ({ id, text: `silent for ${Math.round(limitUs / 1e6)} s` }))
     if (mending === undefined || nowUs < mending.sinceUs + STALL_US) return drops
     const stalled = this.#roster.stalledSince(nowUs - STALL_US, mending.sliceCount)

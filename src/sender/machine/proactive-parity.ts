@@ -31,6 +31,9 @@ const MAX_OPEN_COUNT = 1024
 /** A full slice at Ethernet's MTU. The plan is kept for as many source symbols. */
 const REFERENCE_COUNT = 182
 
+/** Whatever is asked for, no more than this is planned, for a slice of {@link REFERENCE_COUNT}: anybody can ask. */
+const MAX_PLANNED_SYMBOLS = REFERENCE_COUNT * MAX_DEFICIT_RATIO
+
 interface Sent {
   readonly atUs: number
   readonly sourceCount: number
@@ -98,7 +101,7 @@ export class ProactiveParity {
     }
     const needed = (symbolCount + deficit) / scaleOf(sourceCount)
     const excess = Math.min(MAX_EXCESS_SYMBOLS, Math.max(0, needed - this.#plannedSymbols))
-    this.#plannedSymbols += RISE_RATIO * excess
+    this.#plannedSymbols = Math.min(MAX_PLANNED_SYMBOLS, this.#plannedSymbols + RISE_RATIO * excess)
     this.#typicalExcess += TYPICAL_WEIGHT * (excess - this.#typicalExcess)
   }
 }

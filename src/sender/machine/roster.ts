@@ -95,7 +95,12 @@ export class Roster {
 
   /** Live receivers, as far as feedback is timed by their number: made-up ones, which never report, hardly slow the others down. */
   get groupCount(): number {
-    return Math.min(this.#liveCount - this.#muteCount, 2 * this.#reportingCount + NEW_COUNT)
+    return Math.min(this.#liveCount - this.#muteCount, this.credibleCount)
+  }
+
+  /** How large the group is at most, to judge by those that have reported. */
+  get credibleCount(): number {
+    return 2 * this.#reportingCount + NEW_COUNT
   }
 
   /** Live receivers that have reported at least once. */

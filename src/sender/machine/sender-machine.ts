@@ -5,7 +5,6 @@ import {
   encodeControl,
   encodeSealed,
   hasSession,
-  holdoffUs,
   imageTag,
   MAX_RUN_BYTES,
   MAX_RUN_PACKETS,
@@ -30,16 +29,15 @@ import {
   type Transmit,
 } from '../../protocol/index.ts'
 import { MAX_BITS_PER_SEC } from '../../ratelimit/index.ts'
+import { DataStream } from './data-stream.ts'
 import { failureOf } from './failure.ts'
 import { FrameSupply } from './frame-supply.ts'
 import { FrameWindow } from './frame-window.ts'
 import { JoinGate } from './join-gate.ts'
 import { NackDesk } from './nack-desk.ts'
 import { Outbox } from './outbox.ts'
-import { PacketWriter } from './packet-writer.ts'
 import { Pacer } from './pacer.ts'
 import { Patience } from './patience.ts'
-import { ProactiveParity } from './proactive-parity.ts'
 import { Refusals } from './refusals.ts'
 import { RepairPlanner } from './repair-planner.ts'
 import { Roster } from './roster.ts'
@@ -55,9 +53,6 @@ const CENSUS_INTERVAL_US = 100_000
 /** Longest wait of a Join or Done for others to be acknowledged with it, microseconds: well below RETRY_INTERVAL_US. Ours. */
 const MAX_ACK_DELAY_US = 50_000
 
-/** Symbols of the main pass for each repair, at least: so repairs take up to a third of the rate. Ours. */
-const PASS_SYMBOLS = 2
-
 /** The sending half of the protocol: see {@link Machine} for how to drive it. */
 export class SenderMachine implements Machine<SenderCommand, SenderEvent, SenderStats> {
   readonly #options: SenderMachineOptions
@@ -67,7 +62,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   readonly #planner: RepairPlanner
   readonly #inbox: SenderInbox
   readonly #outbox: Outbox
-  readonly #writer: PacketWriter
+  readonly #stream: DataStream
   readonly #pacer: Pacer
   readonly #startPolicy: StartPolicy
   readonly #supply: FrameSupply
@@ -75,16 +70,11 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   readonly #slow: SlowReceivers
   readonly #patience: Patience
   readonly #joinGate: JoinGate
-  readonly #parity: ProactiveParity
   readonly #events: SenderEvent[] = []
 
   #phase: Phase | 'closing' | 'over' = 'gathering'
   /** The phase that a session that is closing was in. */
   #lastPhase: Phase = 'gathering'
-  /** The first pass: slice and symbol to send next. */
-  #passSlice = 0
-  #passSymbol = 0
-  #begunCount = 0
   #end: End | undefined
   #mendingUs = 0
   #censusUs: Micros
@@ -92,13 +82,11 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   #nowUs: Micros
   /** Counter of the sealed packet sent last. */
   #counter = 0
-  /** Symbols of the main pass that go before the next repair. */
-  #passDueCount = 0
   readonly #refusals = new Refusals()
 
   #counters = {
-    ...{ wireBytes: 0, packets: 0, sourceSymbols: 0, proactiveSymbols: 0, paritySymbols: 0, resentSymbols: 0 },
-    ...{ controlPackets: 0, nacks: 0, malformedPackets: 0, foreignPackets: 0, forgedPackets: 0 },
+    ...{ wireBytes: 0, packets: 0, controlPackets: 0, nacks: 0 },
+    ...{ malformedPackets: 0, foreignPackets: 0, forgedPackets: 0 },
   }
 
   /** @param nowUs the time at which waiting for receivers begins */
@@ -112,18 +100,17 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     this.#inbox = new SenderInbox(trust)
     this.#pacer = new Pacer(nowUs, geometry.packetBytes + overheadBytes, maxBitrate)
     this.#outbox = new Outbox((message) => this.#encode(message), this.#pacer.answers)
-    this.#writer = new PacketWriter(options)
+    this.#stream = new DataStream(options, this.#table, this.#window, this.#planner)
     this.#joinGate = new JoinGate(nowUs)
     this.#startPolicy = new StartPolicy(nowUs, options, this.#joinGate)
     this.#supply = new FrameSupply(options, this.#table, this.#window, this.#planner, (event) => {
-      if (event.kind === 'release') this.#writer.forget(event.frame)
+      if (event.kind === 'release') this.#stream.forget(event.frame)
       this.#events.push(event)
     })
     const sliceSymbols = sourceSymbolCount(maxFrameBytes(geometry.sliceBytes), geometry.symbolBytes)
     this.#nackDesk = new NackDesk(this.#window, this.#planner, this.#outbox, options.canReread, sliceSymbols)
     this.#slow = new SlowReceivers(nowUs, this.#roster, options)
     this.#patience = new Patience(this.#roster, options.receiverTimeoutUs)
-    this.#parity = new ProactiveParity(options.fec)
     this.#settle(nowUs)
   }
 
@@ -210,7 +197,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     if (this.#phase === 'closing') return next
     next = Math.min(next, this.#censusUs)
     if (this.#phase === 'gathering') return Math.min(next, this.#startPolicy.decideAtUs(this.#roster.liveCount))
-    const dataUs = this.#window.has(this.#passSlice) ? nowUs : this.#planner.nextDueUs()
+    const dataUs = this.#stream.readyAtUs(nowUs)
     if (dataUs === undefined) return next
     return Math.min(next, Math.max(dataUs, this.#pacer.readyAtUs(nowUs, this.#runPackets)))
   }
@@ -218,8 +205,9 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   stats(): SenderStats {
     return {
       ...this.#counters,
+      ...this.#stream.counters,
       phase: this.#lastPhase,
-      slicesBegun: this.#begunCount,
+      slicesBegun: this.#stream.begunCount,
       slicesTotal: this.#end?.sliceCount,
       slicesDeferred: this.#planner.deferredCount,
       rateBitsPerSec: this.#pacer.bitsPerSec,
@@ -253,7 +241,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       this.#start(nowUs)
     }
     this.#refill(nowUs)
-    if (this.#phase === 'sending' && this.#end?.sliceCount === this.#passSlice) {
+    if (this.#phase === 'sending' && this.#end?.sliceCount === this.#stream.passSlice) {
       this.#mendingUs = nowUs
       this.#enter('mending')
       this.#slow.startMending()
@@ -342,11 +330,11 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   #handleNack(nowUs: Micros, { address }: PeerAddress, nack: Nack): void {
     this.#counters.nacks++
     const isPutOff = this.#slow.isPutOff(nack.receiver)
-    if (!isPutOff) for (const { slice, deficit } of nack.deficits) this.#parity.noteDeficit(slice, deficit)
+    if (!isPutOff) this.#stream.noteNack(nack)
     const { grttUs } = this.#roster
     const groupCount = this.#groupCount
     const symbolsPerSec = this.#pacer.packetsPerSec
-    const state = { groupCount, grttUs, passSlice: this.#passSlice, isPutOff, address, symbolsPerSec }
+    const state = { groupCount, grttUs, passSlice: this.#stream.passSlice, isPutOff, address, symbolsPerSec }
     if (this.#nackDesk.take(nowUs, nack, state)) return
     // Its Join is under way, and it will ask again: the result should name it.
     if (!this.#roster.isNamed(nack.receiver)) return
@@ -380,7 +368,8 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     if (sentBitsPerSec !== undefined && this.#isActive) this.#slow.noteInterval(sentBitsPerSec)
     const mending =
       this.#phase === 'mending' ? { sinceUs: this.#mendingUs, sliceCount: this.#end!.sliceCount } : undefined
-    for (const { id, text } of this.#patience.takeDrops(nowUs, mending)) this.#drop(nowUs, id, 'too-slow', text)
+    const drops = this.#patience.takeDrops(nowUs, this.#joinGate.settledUs, mending)
+    for (const { id, text } of drops) this.#drop(nowUs, id, 'too-slow', text)
   }
 
   /** Has the window filled, unless the frames that must be held leave no room: then whoever holds them up may have to go. */
@@ -389,8 +378,8 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     const first = this.#slow.isHolding ? this.#window.first : Infinity
     const holdFrom = first === Infinity ? Infinity : this.#roster.settledBelow(first)
     const hasEnded = this.#end !== undefined
-    const hasRoom = this.#supply.refill({ isMending, hasEnded, passSlice: this.#passSlice, holdFrom })
-    const isHeldUp = !hasRoom && holdFrom < this.#passSlice
+    const hasRoom = this.#supply.refill({ isMending, hasEnded, passSlice: this.#stream.passSlice, holdFrom })
+    const isHeldUp = !hasRoom && holdFrom < this.#stream.passSlice
     this.#slow.noteHeldUp(nowUs, isHeldUp)
     if (!isHeldUp) return
     const text = `too slow: held the others up for ${SLOW_GRACE_US / 1e6} s`
@@ -409,7 +398,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       ...{ kind: 'announce', imageId, imageName, imageBytes: this.#end?.imageBytes ?? imageBytes, codec },
       ...{ sliceBytes: geometry.sliceBytes, packetBytes: geometry.packetBytes },
       phase: this.#lastPhase,
-      begunCount: this.#begunCount,
+      begunCount: this.#stream.begunCount,
       feedback: {
         ...{ grttUs, groupCount, reportIntervalMs: reportIntervalMs(this.#roster.groupCount) },
         receiverTimeoutMs: Math.round(receiverTimeoutUs / 1000),
@@ -422,7 +411,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
 
   /** Live receivers, and those that have not been let in yet. */
   get #groupCount(): number {
-    return this.#joinGate.groupCount(this.#roster.groupCount)
+    return Math.min(this.#roster.credibleCount, this.#joinGate.groupCount(this.#roster.groupCount))
   }
 
   /** Packets that go out as one run. */
@@ -436,7 +425,8 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     const wanted = this.#runPackets
     if (this.#pacer.readyAtUs(nowUs, wanted) > nowUs) return undefined
     let count = 0
-    while (count < wanted && this.#nextSymbolInto(nowUs, into, count * packetBytes)) count++
+    const group = { groupCount: this.#groupCount, grttUs: this.#roster.grttUs }
+    while (count < wanted && this.#stream.nextInto(nowUs, into, count * packetBytes, group)) count++
     if (count === 0) return undefined
     this.#countSent(nowUs, count, count * packetBytes)
     return { bytes: count * packetBytes, segmentBytes: packetBytes }
@@ -447,42 +437,6 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     this.#pacer.spend(nowUs, wireBytes)
     this.#counters.packets += packets
     this.#counters.wireBytes += wireBytes
-  }
-
-  /** Writes the data packet that comes next: a due repair, else the first pass. False when there is none. */
-  #nextSymbolInto(nowUs: Micros, into: Uint8Array, at: number): boolean {
-    const due = this.#planner.dueSlice(nowUs)
-    const passFrame = this.#window.frame(this.#passSlice)
-    // Repairs go first, but leave the main pass its share: who asks for everything must not stop it.
-    if (due !== undefined && (passFrame === undefined || this.#passDueCount === 0)) {
-      this.#passDueCount = PASS_SYMBOLS
-      const frame = this.#window.frame(due)!
-      const sourceCount = this.#window.sourceSymbolCount(due)!
-      const symbol = this.#planner.takeSymbol(nowUs, due, sourceCount)
-      if (symbol < sourceCount) this.#counters.resentSymbols++
-      else this.#counters.paritySymbols++
-      this.#writer.writeInto(into, at, due, frame, sourceCount, symbol)
-      return true
-    }
-    const slice = this.#passSlice
-    const frame = passFrame
-    if (frame === undefined) return false
-    this.#passDueCount = Math.max(0, this.#passDueCount - 1)
-    const sourceCount = this.#window.sourceSymbolCount(slice)!
-    const symbol = this.#table.advance(slice)
-    this.#begunCount = slice + 1
-    if (symbol < sourceCount) this.#counters.sourceSymbols++
-    else this.#counters.proactiveSymbols++
-    this.#writer.writeInto(into, at, slice, frame, sourceCount, symbol)
-    const groupCount = this.#groupCount
-    if (++this.#passSymbol >= sourceCount + this.#parity.symbolCount(sourceCount, groupCount)) {
-      this.#window.noteSent(nowUs, slice)
-      this.#parity.noteSent(nowUs, slice, sourceCount, this.#passSymbol - sourceCount)
-      this.#parity.learn(nowUs - holdoffUs(groupCount, this.#roster.grttUs))
-      this.#passSlice++
-      this.#passSymbol = 0
-    }
-    return true
   }
 
   #maybeClose(nowUs: Micros): void {

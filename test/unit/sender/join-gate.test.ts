@@ -69,6 +69,27 @@ describe('the join gate', () => {
     expect(gate.groupCount(7)).toBe(7)
   })
 
+  test('is not held back for long by those who join in spite of it', () => {
+    const gate = closedGate()
+    for (let joined = 0; joined < MAX_RECEIVER_COUNT; joined++) gate.noteJoin(0)
+    const joined = joinsOf(gate, 100, 200)
+    expect(joined.at(-1)).toBe(100)
+    expect(gate.limit).toBe(JOIN_DRAW_COUNT)
+  })
+
+  test('is closed for a minute in all at most, whoever joins', () => {
+    const gate = closedGate()
+    let [nowUs, closedCount] = [0, 0]
+    for (; nowUs < 200_000_000; nowUs += STEP_US) {
+      for (let joined = 0; joined < 1000; joined++) gate.noteJoin(nowUs)
+      gate.step(nowUs)
+      if (gate.limit < JOIN_DRAW_COUNT) closedCount++
+    }
+    expect((closedCount * STEP_US) / 1e6).toBeGreaterThan(55)
+    expect((closedCount * STEP_US) / 1e6).toBeLessThan(62)
+    expect(gate.settledUs).toBeLessThan(62_100_000)
+  })
+
   test('closes again for the next crowd', () => {
     const gate = closedGate()
     joinsOf(gate, 0, 100)

@@ -19,10 +19,20 @@ test('ends with those that are silent for the timeout, or for three report inter
     roster.hear(0, id(low), 'r', '10.0.0.1')
     roster.report(0, report(low, 0))
   }
-  expect(patience.takeDrops(0, undefined)).toEqual([])
+  expect(patience.takeDrops(0, -Infinity, undefined)).toEqual([])
   for (let low = 2; low <= 400; low++) roster.retire(id(low), 'done', '')
-  expect(patience.takeDrops(6_000_000, undefined)).toEqual([])
-  expect(patience.takeDrops(6_000_001, undefined)).toEqual([{ id: id(1), text: 'silent for 6 s' }])
+  expect(patience.takeDrops(6_000_000, -Infinity, undefined)).toEqual([])
+  expect(patience.takeDrops(6_000_001, -Infinity, undefined)).toEqual([{ id: id(1), text: 'silent for 6 s' }])
+})
+
+test('is longer with those that may not join yet, and therefore only ask for what they lack', () => {
+  const roster = new Roster()
+  const patience = new Patience(roster, 1_000_000)
+  roster.hear(0, id(1), undefined, '10.0.0.1')
+  roster.hear(0, id(2), 'r', '10.0.0.2')
+  expect(patience.takeDrops(1_500_000, Infinity, undefined).map((drop) => drop.id)).toEqual([id(2)])
+  expect(patience.takeDrops(5_000_000, 4_500_000, undefined).map((drop) => drop.id)).toEqual([id(2)])
+  expect(patience.takeDrops(5_500_000, 4_500_000, undefined).map((drop) => drop.id)).toEqual([id(1), id(2)])
 })
 
 test('ends with one that reports, but settles nothing for ten minutes of mending', () => {
@@ -36,7 +46,7 @@ test('ends with one that reports, but settles nothing for ten minutes of mending
       roster.hear(minute * MINUTE_US, id(low + 1), 'r', '10.0.0.1')
       roster.report(minute * MINUTE_US, report(low + 1, count(minute)))
     })
-    const drops = patience.takeDrops(minute * MINUTE_US, minute === 0 ? undefined : mending)
+    const drops = patience.takeDrops(minute * MINUTE_US, -Infinity, minute === 0 ? undefined : mending)
     expect(drops).toEqual(minute < 11 ? [] : [{ id: id(2), text: 'settled no slice for 600 s' }])
   }
 })

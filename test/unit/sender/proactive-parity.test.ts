@@ -59,6 +59,16 @@ describe('parity sent unasked', () => {
     expect(parity.symbolCount(182, GROUP)).toBe(0)
   })
 
+  test('is no more than a quarter, however much is asked for', () => {
+    const parity = new ProactiveParity('auto')
+    for (let slice = 0; slice < 500; slice++) {
+      parity.noteSent(slice, slice, 182, parity.symbolCount(182, GROUP))
+      parity.noteDeficit(slice, 45)
+      parity.learn(slice)
+    }
+    expect(parity.symbolCount(182, GROUP)).toBe(45)
+  })
+
   test('is less for slices of fewer symbols, but not in proportion', () => {
     const parity = new ProactiveParity('auto')
     send(parity, constant(9))
