@@ -188,7 +188,7 @@ const lzop: FuzzTarget = {
   seeds: lzopFiles,
   run: (input) => {
     const read = (pieces: readonly Uint8Array[]): string => {
-      const reader = new LzopReader()
+      const reader = new LzopReader(lzo)
       const seen: string[] = []
       let plainBytes = 0
       for (const piece of pieces) {

@@ -34,22 +34,23 @@ export class FuzzFailure extends Error {
 
   constructor(target: string, input: Uint8Array, cause: unknown) {
     const hex = Buffer.from(input).toString('hex')
-    super(`${target}: ${cause instanceof Error ? cause.message : String(cause)}\ninput: ${hex}`, { cause })
+    const text = cause instanceof Error ? cause.message : String(cause)
+    super(`${target}: ${text}\nreplay: npm run fuzz -- --target ${target} --input ${hex}`, { cause })
     this.input = input
   }
 }
 
 /**
- * Runs a target on the corpus, then on mutations of it, until so many packets have been taken or the time is over. With a
- * coverage, an input that reaches code which none before has reached joins the corpus.
+ * Runs a target on the corpus, then on mutations of it, until so many packets have been taken or the time is over. Without a
+ * time the same seed makes the same inputs. With a coverage, an input that reaches code which none before has reached joins the corpus.
  * @throws FuzzFailure
  */
 export async function fuzz(
   target: FuzzTarget,
   given: readonly Uint8Array[],
-  options: { readonly packets: number; readonly seconds: number; readonly seed: number; readonly coverage?: Coverage },
+  options: { readonly packets: number; readonly seconds?: number; readonly seed: number; readonly coverage?: Coverage },
 ): Promise<FuzzResult> {
-  const { coverage } = options
+  const { coverage, seconds = Infinity } = options
   const random = seededRandom(options.seed)
   const corpus = [...given]
   const beganMs = performance.now()
@@ -68,7 +69,7 @@ export async function fuzz(
   }
   for (const input of given) await run(input)
   coverage?.takeNew()
-  while (packets < options.packets && performance.now() - beganMs < options.seconds * 1000) {
+  while (packets < options.packets && performance.now() - beganMs < seconds * 1000) {
     const batch = Array.from({ length: BATCH }, () => mutate(random, corpus))
     for (const input of batch) await run(input)
     if (coverage === undefined || coverage.takeNew(true) === 0) continue

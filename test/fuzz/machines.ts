@@ -2,6 +2,7 @@ import { FecDecoder } from '../../src/fec/index.ts'
 import {
   encodeControl,
   imageTag,
+  LIMITS,
   MAX_CONTROL_BYTES,
   MAX_RECEIVER_COUNT,
   planGeometry,
@@ -141,10 +142,10 @@ const SENDER_GEOMETRY = planGeometry({ family: 4, sliceBytes: 16_384 })
 const feedback: readonly Uint8Array[] = SAMPLES.map((message) => encodeControl(message, SESSION, tag))
 
 function anyNack(script: Script): ControlMessage {
-  const deficits = Array.from({ length: script.byte() % 41 }, () => ({
+  const deficits = Array.from({ length: script.byte() % (LIMITS.slicesPerMessage + 1) }, () => ({
     ...{ slice: script.byte() % 16, deficit: 1 + (script.byte() % 255), heard: script.byte() },
   }))
-  const missing = Array.from({ length: script.byte() % 21 }, () => ({
+  const missing = Array.from({ length: script.byte() % (LIMITS.rangesPerMessage + 1) }, () => ({
     ...{ first: script.byte() % 16, count: 1 + script.byte() },
   }))
   return { kind: 'nack', receiver: { high: 1, low: 1 + (script.byte() & 15) }, deficits, missing }

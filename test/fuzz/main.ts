@@ -11,13 +11,20 @@ const options = new Command('npm run fuzz --')
   .option('--packets <count>', 'packets for each target', Number, 10_000_000)
   .option('--seconds <count>', 'but no longer than this for each', Number, Infinity)
   .option('--seed <number>', 'of the mutations', Number, Date.now() % 1_000_000)
+  .option('--input <hex>', 'take this one input alone, as a failure tells it')
   .option('--keep', 'write what was found, minimised, to test/fuzz/corpus')
   .parse()
-  .opts<{ target?: string[]; packets: number; seconds: number; seed: number; keep?: true }>()
+  .opts<{ target?: string[]; packets: number; seconds: number; seed: number; input?: string; keep?: true }>()
 
 const chosen = targets.filter(({ name }) => options.target?.includes(name) ?? true)
-console.log(`seed ${options.seed}`)
-for (const target of chosen) await run(target)
+if (options.input === undefined) console.log(`seed ${options.seed}`)
+for (const target of chosen) await (options.input === undefined ? run(target) : replay(target, options.input))
+
+/** Takes one input as it is: what it throws comes with its stack. */
+async function replay(target: FuzzTarget, hex: string): Promise<void> {
+  await target.run(Uint8Array.from(Buffer.from(hex, 'hex')))
+  console.log(`${target.name}: does no harm`)
+}
 
 async function run(target: FuzzTarget): Promise<void> {
   const coverage = new Coverage()

@@ -5,14 +5,14 @@ import { mutate } from '../fuzz/mutator.ts'
 import { targets } from '../fuzz/targets.ts'
 import { seededRandom } from '../../src/random.ts'
 
-/** Printed with a failure: SEED=n runs the same again. */
-const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
+/** Always the same inputs, unless FUZZ_SEED says otherwise; a failure tells how to take its input again. */
+const SEED = Number(process.env['FUZZ_SEED'] ?? 1)
 
 // The short run; `npm run fuzz` is the long one.
 describe(`any bytes, seed ${SEED},`, () => {
   test.each(targets.map((target) => [target.name, target] as const))('do no harm to %s', async (_, target) => {
-    const { packets } = await fuzz(target, readCorpus(target), { packets: 20_000, seconds: 3, seed: SEED })
-    expect(packets).toBeGreaterThan(0)
+    const { packets } = await fuzz(target, readCorpus(target), { packets: 10_000, seed: SEED })
+    expect(packets).toBeGreaterThanOrEqual(10_000)
   })
 })
 
@@ -24,8 +24,8 @@ test('a target that throws is told with its input', async () => {
       return 1
     },
   }
-  const failing = fuzz(target, [Uint8Array.of(1)], { packets: 1e6, seconds: 60, seed: 1 })
-  await expect(failing).rejects.toThrow(/^bad: too long\ninput: [0-9a-f]{6,}$/)
+  const failing = fuzz(target, [Uint8Array.of(1)], { packets: 1e6, seed: 1 })
+  await expect(failing).rejects.toThrow(/^bad: too long\nreplay: npm run fuzz -- --target bad --input [0-9a-f]{6,}$/)
 })
 
 test('mutations differ, are bounded, and leave their origin alone', () => {
