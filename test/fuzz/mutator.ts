@@ -4,7 +4,7 @@ import type { Random } from '../../src/random.ts'
 const EDGES = [0, 1, 0x7f, 0x80, 0xfe, 0xff]
 
 /** Longest input that mutation makes, bytes. */
-export const MAX_INPUT_BYTES = 4096
+const MAX_INPUT_BYTES = 4096
 
 /** A changed copy of one input of the corpus, or of two: bits and bytes changed, pieces put in, taken out, repeated, exchanged. */
 export function mutate(random: Random, corpus: readonly Uint8Array[]): Uint8Array {
