@@ -329,6 +329,71 @@ const ERRORS = {
     remedy: 'Check whether the virtual machine still runs, and its log',
     exit: 'peerLost',
   },
+  CLUSTER_INVALID: {
+    meaning: 'The description of a cluster cannot be used',
+    remedy: 'Correct the file at the place that is named; docs/deployer.md describes all of it',
+    exit: 'usage',
+  },
+  CLUSTER_BUSY: {
+    meaning: 'Another deployer works at the cluster',
+    remedy: 'Wait until it has ended; if it has died, its lease ends within a minute',
+    exit: 'refused',
+  },
+  CLUSTER_FAILED: {
+    meaning: 'An operation failed for some virtual machines or hosts; they are named',
+    remedy: 'See the reasons; the same command goes on where it stopped',
+    exit: 'receiversFailed',
+  },
+  HOST_FAILED: {
+    meaning: 'A host could not be reached, or something on it failed',
+    remedy: 'Check that the command which leads to the host works by itself, and that skilfish of the same version is there',
+    exit: 'peerLost',
+  },
+  VM_DOWN: {
+    meaning: 'A virtual machine does not run',
+    remedy: 'Boot it first',
+    exit: 'refused',
+  },
+  VM_STATE: {
+    meaning: 'An operation does not fit the state of a virtual machine',
+    remedy: 'See skilfish status, and do what is named first',
+    exit: 'refused',
+  },
+  QEMU_FAILED: {
+    meaning: 'A program of QEMU cannot be started or failed',
+    remedy: 'Install QEMU and its block drivers (Debian: qemu-system-x86, qemu-utils, qemu-block-extra), and see what it says',
+    exit: 'storage',
+  },
+  NBD_FAILED: {
+    meaning: 'An NBD server refuses, breaks the protocol, or does not answer',
+    remedy: 'Check that it runs and can be reached',
+    exit: 'storage',
+  },
+  STORAGE_FAILED: {
+    meaning: 'The shared storage refused an operation on an image',
+    remedy: 'See what it says',
+    exit: 'storage',
+  },
+  BASE_UNFIT: {
+    meaning: 'The local copy of a base is not there, not complete, or not what was received',
+    remedy: 'Fetch again',
+    exit: 'storage',
+  },
+  SWITCH_REFUSED: {
+    meaning: 'A virtual machine cannot be switched to its local base now; it goes on over the storage',
+    remedy: 'See the reason, then switch again',
+    exit: 'refused',
+  },
+  SWITCH_FAILED: {
+    meaning: 'A switch was begun and is not complete; the virtual machine has a right base all the same',
+    remedy: 'Switch again',
+    exit: 'storage',
+  },
+  COMMIT_FAILED: {
+    meaning: 'Changes could not be written to the storage, or not be read back',
+    remedy: 'Commit again: the image is rolled back, and the overlay has kept all changes',
+    exit: 'storage',
+  },
   INTERRUPTED: {
     meaning: 'The transfer was stopped by its user',
     remedy: 'Start both ends again',

@@ -1,0 +1,135 @@
+import type { BlockNodeOptions } from '../qmp/index.ts'
+import type { ImageRange } from './extents.ts'
+
+/** A template as hosts keep it. */
+export interface BaseName {
+  /** File name without ending, made of the template's name and identity: letters, digits, `-`, `.` and `_`. */
+  readonly key: string
+  /** What no other content has: the image id of the multicast session. */
+  readonly identity: string
+  readonly sizeBytes: number
+}
+
+/** Where a multicast session takes place, from one end. */
+export interface TransferPlace {
+  readonly group?: string
+  readonly interface?: string
+  readonly ttl?: number
+  readonly key?: string
+}
+
+/** Which virtual machine, and what the storage has of it. */
+export interface VmPlace {
+  /** Folder of the host for all of this program's files. */
+  readonly folder: string
+  readonly cluster: string
+  readonly vm: string
+}
+
+/** Hardware of a virtual machine. */
+export interface VmHardware {
+  /** The program. */
+  readonly qemu: string
+  readonly accelerator: string
+  readonly memoryMiB: number
+  readonly cpus: number
+  readonly kernel?: string
+  readonly initrd?: string
+  readonly append?: string
+  /** More arguments of QEMU: networks, displays. */
+  readonly arguments: readonly string[]
+}
+
+/** How QEMU reads or writes an image of the storage: options of the node of a protocol, without a name. */
+export type RemoteImage = BlockNodeOptions
+
+/** What a host is asked to do: one step. Each can be asked again after anything, and finishes what is unfinished. */
+export type StepRequest =
+  | (VmPlace & {
+      readonly step: 'boot'
+      readonly generation: number
+      readonly sizeBytes: number
+      readonly remote: RemoteImage
+      readonly base: BaseName
+      readonly hardware: VmHardware
+    })
+  | { readonly step: 'find-base'; readonly folder: string; readonly base: BaseName }
+  | { readonly step: 'receive'; readonly folder: string; readonly base: BaseName; readonly place: TransferPlace }
+  | (VmPlace & {
+      readonly step: 'fetch-unique'
+      readonly generation: number
+      readonly base: BaseName
+      readonly remote: RemoteImage
+      readonly ranges: readonly ImageRange[]
+      /** Bytes per second; 0 for no cap. */
+      readonly bytesPerSec: number
+    })
+  | (VmPlace & { readonly step: 'switch'; readonly generation: number; readonly base: BaseName })
+  | (VmPlace & { readonly step: 'status' })
+  | (VmPlace & { readonly step: 'shutdown'; readonly timeoutMs: number })
+  | (VmPlace & {
+      readonly step: 'commit'
+      readonly generation: number
+      readonly base: BaseName
+      readonly remote: RemoteImage
+      readonly target: RemoteImage
+      readonly bytesPerSec: number
+    })
+  | (VmPlace & { readonly step: 'committed'; readonly generation: number })
+  | (VmPlace & { readonly step: 'remove'; readonly isForced: boolean })
+  | { readonly step: 'evict'; readonly folder: string; readonly keepBytes: number; readonly usedKeys: readonly string[] }
+
+/** What each step comes to. */
+export interface StepResults {
+  'boot': { readonly pid: number; readonly isAdopted: boolean; readonly base: 'remote' | 'local'; readonly readyMs: number }
+  'find-base': { readonly path?: string; readonly reason?: string }
+  'receive': { readonly path: string }
+  'fetch-unique': { readonly copiedBytes: number }
+  'switch': SwitchReport
+  'status': VmStatus
+  'shutdown': { readonly how: 'down-already' | 'powered-down' | 'quit' }
+  'commit': CommitReport
+  'committed': Record<string, never>
+  'remove': Record<string, never>
+  'evict': { readonly removed: readonly string[] }
+}
+
+/** What a switch did, and how long QEMU took. */
+export interface SwitchReport {
+  readonly wasLocal: boolean
+  /** The storage did not answer; its connection was cut, and the guest went on after the switch. */
+  readonly wasYanked: boolean
+  /** From the first look at QEMU to the last node deleted, and of that the change of the base itself, milliseconds. */
+  readonly switchMs: number
+  readonly reopenMs: number
+  /** Connections of QEMU to the storage, before and after. */
+  readonly connectionsBefore: number
+  readonly connectionsAfter: number
+}
+
+/** A virtual machine as its host sees it. */
+export interface VmStatus {
+  /** QEMU's own word (`running`, `io-error` …); `hung` when it does not answer; `down`. */
+  readonly state: string
+  readonly pid?: number
+  readonly base?: 'remote' | 'switching' | 'local'
+  readonly generation?: number
+  /** Stored bytes of what the guest has changed. */
+  readonly overlayBytes?: number
+  readonly isCommitted?: boolean
+}
+
+/** What a commit wrote, before it counts. */
+export interface CommitReport {
+  /** How the changes were known: by the bitmap, or all of the overlay, as QEMU ended without saving the bitmap. */
+  readonly by: 'bitmap' | 'overlay'
+  readonly committedBytes: number
+  readonly copyMs: number
+  readonly verifyMs: number
+}
+
+/** What a step's program says on standard output, a line of JSON each. */
+export type StepMessage =
+  | { readonly type: 'progress'; readonly percent: number; readonly bitsPerSec: number }
+  | { readonly type: 'result'; readonly result: object }
+  | { readonly type: 'error'; readonly code: string; readonly message: string }

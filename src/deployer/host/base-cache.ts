@@ -1,0 +1,103 @@
+import { chmod, mkdir, readdir, rename, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SkilfishError } from '../../errors.ts'
+import { syncFolder } from '../../io/index.ts'
+import { receive } from '../../receiver/index.ts'
+import { readJson, remove, writeJson, type HostFolder } from './host-folder.ts'
+import type { BaseName, TransferPlace } from '../host-protocol.ts'
+
+/** What a base was when it was complete. Any write to the file changes one of these, the time of change at the least. */
+interface BaseRecord {
+  readonly identity: string
+  readonly rootDigest: string
+  readonly sizeBytes: number
+  readonly inode: string
+  readonly changedNs: string
+}
+
+/** Looks for a template on this host. @returns its path when it is complete and untouched; else why not */
+export async function findBase(
+  folder: HostFolder,
+  { key, identity, sizeBytes }: BaseName,
+): Promise<{ readonly path: string } | { readonly reason: string }> {
+  const path = folder.basePath(key)
+  const facts = await stat(path, { bigint: true }).catch(() => undefined)
+  if (facts === undefined) return { reason: `${path} is not there` }
+  const record = await readJson<BaseRecord>(recordPath(path))
+  if (record === undefined) return { reason: `${path} was never complete` }
+  if (record.identity !== identity) return { reason: `${path} is of another template` }
+  if (facts.size !== BigInt(sizeBytes)) return { reason: `${path} has ${facts.size} bytes, the template ${sizeBytes}` }
+  if (String(facts.ino) !== record.inode || String(facts.ctimeNs) !== record.changedNs) {
+    return { reason: `${path} was changed after it was received` }
+  }
+  return { path }
+}
+
+/**
+ * Receives a template, to a name that says that it is not complete; then makes it read-only and gives it its name.
+ * An interrupted one goes on where it was.
+ */
+export async function receiveBase(
+  folder: HostFolder,
+  base: BaseName,
+  place: TransferPlace,
+  hooks: { readonly signal: AbortSignal; readonly onProgress: (percent: number, bitsPerSec: number) => void },
+): Promise<string> {
+  await mkdir(folder.bases, { recursive: true })
+  const path = folder.basePath(base.key)
+  const partial = `${path}.part`
+  await remove(recordPath(path))
+  const { rootDigest, imageBytes } = await receive({
+    target: partial,
+    imageId: base.identity,
+    resume: true,
+    ...place,
+    signal: hooks.signal,
+    onProgress: ({ percent, rateBitsPerSec }) => hooks.onProgress(percent ?? 0, rateBitsPerSec),
+  }).finished
+  if (imageBytes !== base.sizeBytes) {
+    const text = `it has ${imageBytes} bytes; the template has ${base.sizeBytes}`
+    throw new SkilfishError('BASE_UNFIT', `cannot use what was received as ${path}: ${text}`)
+  }
+  await chmod(partial, 0o444)
+  await rename(partial, path)
+  await syncFolder(folder.bases)
+  const { ino, ctimeNs } = await stat(path, { bigint: true })
+  const record: BaseRecord = {
+    ...{ identity: base.identity, rootDigest, sizeBytes: base.sizeBytes },
+    ...{ inode: String(ino), changedNs: String(ctimeNs) },
+  }
+  await writeJson(recordPath(path), record)
+  return path
+}
+
+/** Removes templates that are not in use, the least recently received first, until what is left takes at most `keepBytes`. */
+export async function evictBases(
+  folder: HostFolder,
+  keepBytes: number,
+  usedKeys: readonly string[],
+): Promise<readonly string[]> {
+  const names = await readdir(folder.bases).catch((): string[] => [])
+  const found = await Promise.all(
+    names
+      .filter((name) => /\.(raw|part)$/.test(name))
+      .map(async (name) => {
+        const facts = await stat(join(folder.bases, name))
+        return { name, storedBytes: facts.blocks * 512, changedMs: facts.ctimeMs }
+      }),
+  )
+  const removed: string[] = []
+  let leftBytes = found.reduce((sum, { storedBytes }) => sum + storedBytes, 0)
+  for (const { name, storedBytes } of found.sort((a, b) => a.changedMs - b.changedMs)) {
+    if (leftBytes <= keepBytes) break
+    if (usedKeys.some((key) => name.startsWith(`${key}.`))) continue
+    const path = join(folder.bases, name)
+    await remove(recordPath(path))
+    await remove(path)
+    leftBytes -= storedBytes
+    removed.push(name)
+  }
+  return removed
+}
+
+const recordPath = (path: string): string => `${path.replace(/\.raw$/, '')}.json`

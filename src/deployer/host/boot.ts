@@ -1,0 +1,123 @@
+import { mkdir, stat } from 'node:fs/promises'
+import { SkilfishError } from '../../errors.ts'
+import { QmpClient, queryBlockNodes } from '../../qmp/index.ts'
+import type { StepRequest, StepResults } from '../host-protocol.ts'
+import { findBase } from './base-cache.ts'
+import {
+  BITMAP,
+  BITMAP_GRANULARITY_BYTES,
+  localNode,
+  NODE,
+  overlayFileNode,
+  overlayNode,
+  remoteNodes,
+  withTimeouts,
+  type NamedNode,
+} from './block-graph.ts'
+import { HostFolder, readJson, remove, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
+import { findQemu } from './qemu-process.ts'
+import { runTool } from './tool.ts'
+
+type BootRequest = StepRequest & { step: 'boot' }
+
+/** How long QEMU may take to open its disks and listen, milliseconds. */
+const START_TIMEOUT_MS = 60_000
+
+/**
+ * Starts a virtual machine on this host, over the storage or, where its local copy is there, over that. One that runs is left alone.
+ * An overlay with changes that are not in the storage is gone on with, never dropped.
+ */
+export async function boot(request: BootRequest): Promise<StepResults['boot']> {
+  const startedMs = performance.now()
+  const host = new HostFolder(request.folder)
+  const folder = host.vm(request.cluster, request.vm)
+  await mkdir(folder.path, { recursive: true, mode: 0o700 })
+  const running = await findQemu(folder)
+  if (running !== undefined) {
+    const base = await presentBase(folder)
+    return { pid: running, isAdopted: true, base, readyMs: performance.now() - startedMs }
+  }
+  const journal = await prepareOverlay(request, folder)
+  const local = journal.localPath === undefined ? undefined : await usableLocal(request, host, folder, journal)
+  const base = local === undefined ? await remote(request, folder) : [local]
+  const isLocal = local !== undefined
+  await writeJson(folder.journal, { ...journal, base: isLocal ? 'local' : 'remote' } satisfies VmJournal)
+  await remove(folder.qmpSocket)
+  const nodes = [...base, overlayFileNode(folder.overlay), overlayNode(isLocal ? NODE.local : NODE.remote)]
+  await runTool('QEMU_FAILED', request.hardware.qemu, qemuArguments(request, folder, nodes), START_TIMEOUT_MS)
+  const qmp = await QmpClient.connect(folder.qmpSocket, { patienceMs: START_TIMEOUT_MS })
+  qmp.close()
+  const pid = await findQemu(folder)
+  if (pid === undefined) throw new SkilfishError('QEMU_FAILED', `cannot boot ${request.vm}: QEMU has ended`)
+  return { pid, isAdopted: false, base: isLocal ? 'local' : 'remote', readyMs: performance.now() - startedMs }
+}
+
+async function presentBase(folder: VmFolder): Promise<'remote' | 'local'> {
+  const qmp = await QmpClient.connect(folder.qmpSocket)
+  try {
+    const nodes = await queryBlockNodes(qmp)
+    return nodes.some(({ nodeName }) => nodeName === NODE.remote) ? 'remote' : 'local'
+  } finally {
+    qmp.close()
+  }
+}
+
+/** Makes an overlay where there is none, or none any more that is needed. */
+async function prepareOverlay(request: BootRequest, folder: VmFolder): Promise<VmJournal> {
+  const { generation, sizeBytes } = request
+  const journal = await readJson<VmJournal>(folder.journal)
+  const hasOverlay = journal !== undefined && (await stat(folder.overlay).catch(() => undefined)) !== undefined
+  if (hasOverlay && (journal.committedAs === undefined || journal.committedAs > generation)) {
+    if (journal.generation === generation) return journal
+    const text = `its changes are relative to generation ${journal.generation} of its image, and the storage has ${generation}`
+    throw new SkilfishError('VM_STATE', `cannot boot ${request.vm}: ${folder.overlay} is not committed; ${text}`)
+  }
+  // Its content is in the storage, or it was never complete.
+  if (journal !== undefined) await remove(folder.journal)
+  await remove(folder.overlay)
+  if (journal !== undefined && journal.generation !== generation) await remove(folder.uniquePath(journal.generation))
+  await runTool('QEMU_FAILED', 'qemu-img', ['create', '-q', '-f', 'qcow2', folder.overlay, String(sizeBytes)])
+  const bitmap = ['--add', '-g', String(BITMAP_GRANULARITY_BYTES), folder.overlay, BITMAP]
+  await runTool('QEMU_FAILED', 'qemu-img', ['bitmap', ...bitmap])
+  const fresh: VmJournal = { generation, sizeBytes, base: 'remote' }
+  await writeJson(folder.journal, fresh)
+  return fresh
+}
+
+/** The local copy, if it is as it was: an overlay fits the storage as well. */
+async function usableLocal(
+  request: BootRequest,
+  host: HostFolder,
+  folder: VmFolder,
+  journal: VmJournal,
+): Promise<NamedNode | undefined> {
+  const base = await findBase(host, request.base)
+  if (!('path' in base)) return undefined
+  const unique = folder.uniquePath(journal.generation)
+  if (journal.generation === 0) return localNode(base.path, undefined)
+  return (await stat(unique).catch(() => undefined)) === undefined ? undefined : localNode(base.path, unique)
+}
+
+async function remote(request: BootRequest, folder: VmFolder): Promise<readonly NamedNode[]> {
+  return remoteNodes(await withTimeouts(request.remote, folder))
+}
+
+function qemuArguments(request: BootRequest, folder: VmFolder, nodes: readonly NamedNode[]): string[] {
+  const { hardware, cluster, vm } = request
+  const optional = (name: string, value: string | undefined): string[] => (value === undefined ? [] : [name, value])
+  // Errors of reading the storage pause the guest: it goes on with the same request when there is a base again.
+  const disk = `virtio-blk-pci,id=disk0,drive=${NODE.overlay},rerror=stop,werror=stop`
+  return [
+    ...['-name', `${cluster}/${vm}`, '-nodefaults', '-no-user-config', '-display', 'none', '-daemonize'],
+    ...['-pidfile', folder.pidFile, '-accel', hardware.accelerator, '-cpu', 'max'],
+    ...['-m', String(hardware.memoryMiB), '-smp', String(hardware.cpus)],
+    ...['-qmp', `unix:${folder.qmpSocket},server=on,wait=off`],
+    ...['-chardev', `socket,id=console,path=${folder.consoleSocket},server=on,wait=off`, '-serial', 'chardev:console'],
+    ...nodes.flatMap((node) => ['-blockdev', JSON.stringify(node)]),
+    ...['-device', disk],
+    ...optional('-kernel', hardware.kernel),
+    ...optional('-initrd', hardware.initrd),
+    ...optional('-append', hardware.append),
+    ...hardware.arguments,
+  ]
+}

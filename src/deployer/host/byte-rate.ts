@@ -1,0 +1,23 @@
+/** Keeps copies to a rate on the average since the first, and tells what it was. */
+export class ByteRate {
+  totalBytes = 0
+  readonly #bytesPerSec: number
+  readonly #startedMs = performance.now()
+
+  /** @param bytesPerSec 0 for no cap */
+  constructor(bytesPerSec: number) {
+    this.#bytesPerSec = bytesPerSec
+  }
+
+  get bitsPerSec(): number {
+    return (8000 * this.totalBytes) / Math.max(1, performance.now() - this.#startedMs)
+  }
+
+  /** Waits until so many bytes more may be copied. */
+  async take(byteCount: number): Promise<void> {
+    const dueMs = this.#bytesPerSec === 0 ? 0 : this.#startedMs + (1000 * this.totalBytes) / this.#bytesPerSec
+    this.totalBytes += byteCount
+    const waitMs = dueMs - performance.now()
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs))
+  }
+}

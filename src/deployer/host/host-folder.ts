@@ -1,0 +1,109 @@
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { SkilfishError } from '../../errors.ts'
+import { syncFolder } from '../../io/index.ts'
+
+/** Longest path of a Unix socket on Linux, bytes without the end of the text. */
+const MAX_SOCKET_PATH_BYTES = 107
+
+/**
+ * Where a host keeps things, below the folder that the plan names:
+ *
+ * - `bases/KEY.raw`, `KEY.json`: templates received, and what was known of each when it was complete; `KEY.part` while it comes
+ * - `vms/CLUSTER/VM/`: what belongs to one virtual machine
+ */
+export class HostFolder {
+  readonly bases: string
+  readonly #root: string
+
+  constructor(root: string) {
+    this.#root = root
+    this.bases = join(root, 'bases')
+  }
+
+  basePath(key: string): string {
+    return join(this.bases, `${key}.raw`)
+  }
+
+  /** @throws SkilfishError HOST_FAILED when the path is too long for sockets */
+  vm(cluster: string, name: string): VmFolder {
+    const folder = new VmFolder(join(this.#root, 'vms', cluster, name))
+    if (Buffer.byteLength(folder.consoleSocket) <= MAX_SOCKET_PATH_BYTES) return folder
+    const wanted = `sockets in it must have paths of at most ${MAX_SOCKET_PATH_BYTES} bytes`
+    throw new SkilfishError('HOST_FAILED', `cannot keep ${name} in ${folder.path}: ${wanted}`)
+  }
+}
+
+/** The files of one virtual machine on its host. */
+export class VmFolder {
+  readonly path: string
+  readonly overlay: string
+  readonly qmpSocket: string
+  readonly consoleSocket: string
+  readonly pidFile: string
+  readonly log: string
+  readonly journal: string
+  readonly cephConf: string
+
+  constructor(path: string) {
+    this.path = path
+    this.overlay = join(path, 'overlay.qcow2')
+    this.qmpSocket = join(path, 'qmp.sock')
+    this.consoleSocket = join(path, 'console.sock')
+    this.pidFile = join(path, 'qemu.pid')
+    this.log = join(path, 'qemu.log')
+    this.journal = join(path, 'vm.json')
+    this.cephConf = join(path, 'ceph.conf')
+  }
+
+  /** The local copy of what this machine alone has over the template, of one generation of its image. */
+  uniquePath(generation: number): string {
+    return join(this.path, `unique-${generation}.qcow2`)
+  }
+}
+
+/** What a host remembers of a virtual machine: written before and after each step that changes what its overlay means. */
+export interface VmJournal {
+  /** The generation of the image behind the overlay: what is in the overlay is relative to that. */
+  readonly generation: number
+  /** The image's size, bytes. */
+  readonly sizeBytes: number
+  /**
+   * What the overlay has behind it: the storage; the local copy; or one of them, as a switch was begun and nobody knows how far it came.
+   * Both have the same content, so the overlay is valid over either.
+   */
+  readonly base: 'remote' | 'switching' | 'local'
+  /** Path of the local copy, once there is to be one. */
+  readonly localPath?: string
+  /** The overlay's content is in the storage as this generation. It may be dropped. */
+  readonly committedAs?: number
+}
+
+/** Reads a small JSON file. @returns undefined when it is not there */
+export async function readJson<Value>(path: string): Promise<Value | undefined> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as Value
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new SkilfishError('HOST_FAILED', `cannot read ${path}: ${reason}`, { cause: error })
+  }
+}
+
+/** Writes a small JSON file so that a crash leaves the old one or the new one. */
+export async function writeJson(path: string, value: object): Promise<void> {
+  const temporary = `${path}.new`
+  await mkdir(dirname(path), { recursive: true })
+  const handle = await open(temporary, 'w', 0o600)
+  try {
+    await handle.writeFile(JSON.stringify(value))
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+  await rename(temporary, path)
+  await syncFolder(dirname(path))
+}
+
+/** Removes a file that may not be there. */
+export const remove = (path: string): Promise<void> => rm(path, { force: true })

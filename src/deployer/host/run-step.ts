@@ -1,0 +1,49 @@
+import type { StepRequest, StepResults } from '../host-protocol.ts'
+import { evictBases, findBase, receiveBase } from './base-cache.ts'
+import { boot } from './boot.ts'
+import { commit, markCommitted } from './commit.ts'
+import { HostFolder } from './host-folder.ts'
+import { removeVm, shutDown, status } from './lifecycle.ts'
+import { switchBase } from './switch.ts'
+import { fetchUnique } from './unique-part.ts'
+
+export interface StepHooks {
+  /** Whoever asked does not want it any more, or is gone. */
+  readonly signal: AbortSignal
+  readonly onProgress: (percent: number, bitsPerSec: number) => void
+}
+
+/**
+ * Does one step on this host. Each can be asked again after any interruption.
+ * @throws SkilfishError of many codes; the host is in a state that the same step, asked again, goes on from
+ */
+export async function runStep(request: StepRequest, hooks: StepHooks): Promise<StepResults[StepRequest['step']]> {
+  switch (request.step) {
+    case 'boot':
+      return boot(request)
+    case 'find-base':
+      return findBase(new HostFolder(request.folder), request.base)
+    case 'receive':
+      return { path: await receiveBase(new HostFolder(request.folder), request.base, request.place, hooks) }
+    case 'fetch-unique':
+      return fetchUnique(request, hooks.onProgress)
+    case 'switch':
+      return switchBase(request)
+    case 'status':
+      return status(request)
+    case 'shutdown':
+      return shutDown(request)
+    case 'commit':
+      return commit(request, hooks.onProgress)
+    case 'committed':
+      await markCommitted(request)
+      return {}
+    case 'remove':
+      await removeVm(request)
+      return {}
+    case 'evict': {
+      const removed = await evictBases(new HostFolder(request.folder), request.keepBytes, request.usedKeys)
+      return { removed }
+    }
+  }
+}

@@ -1,0 +1,94 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SkilfishError } from '../../errors.ts'
+import { addBlockNode, addNbdExport, QmpClient, startNbdServer, type BlockNodeOptions } from '../../qmp/index.ts'
+import { NbdClient } from './nbd-client.ts'
+
+const DAEMON = 'qemu-storage-daemon'
+
+/** How long it may take to answer, milliseconds. Opening an image of the storage may be part of it. */
+const START_TIMEOUT_MS = 30_000
+
+/** How long a request of its exports may take: storage that is stopped for a while must be waited for, milliseconds. */
+const REQUEST_TIMEOUT_MS = 120_000
+
+/** Has QEMU's block layer at hand for a while: a `qemu-storage-daemon` with its sockets in a folder that only this user sees. */
+export class StorageDaemon {
+  readonly qmp: QmpClient
+  readonly #folder: string
+  readonly #child: ChildProcess
+  #isServing = false
+
+  private constructor(folder: string, child: ChildProcess, qmp: QmpClient) {
+    this.#folder = folder
+    this.#child = child
+    this.qmp = qmp
+  }
+
+  /** @param parent a folder for the sockets; its path is short enough when those of virtual machines are */
+  static async start(parent: string): Promise<StorageDaemon> {
+    const folder = await mkdtemp(join(parent, 'd-'))
+    const socket = join(folder, 'q')
+    const args = ['--chardev', `socket,id=qmp,path=${socket},server=on,wait=off`, '--monitor', 'chardev=qmp']
+    const child = spawn(DAEMON, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+    let said = ''
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-1000)))
+    const ended = new Promise<never>((_, reject) => {
+      const fail = (reason: string): void => reject(new SkilfishError('QEMU_FAILED', `cannot run ${DAEMON}: ${reason}`))
+      child.once('error', ({ message }) => fail(`${message}; it must be installed`))
+      child.once('exit', () => fail(said.trim() === '' ? 'it ended' : `it says: ${said.trim()}`))
+    })
+    ended.catch(() => undefined)
+    try {
+      const qmp = await Promise.race([QmpClient.connect(socket, { patienceMs: START_TIMEOUT_MS }), ended])
+      return new StorageDaemon(folder, child, qmp)
+    } catch (error) {
+      child.kill('SIGKILL')
+      await rm(folder, { recursive: true, force: true })
+      throw error
+    }
+  }
+
+  add(options: BlockNodeOptions & { 'node-name': string }): Promise<void> {
+    return addBlockNode(this.qmp, options)
+  }
+
+  /** Opens a node for reading and, if wanted, writing from this process. */
+  async open(nodeName: string, isWritable: boolean): Promise<NbdClient> {
+    const path = await this.#serve()
+    await addNbdExport(this.qmp, { id: `export-${nodeName}`, nodeName, name: nodeName, isWritable })
+    return NbdClient.connect({ path }, nodeName, REQUEST_TIMEOUT_MS)
+  }
+
+  /** Offers a node's bitmap to programs of QEMU. @returns where */
+  async offerBitmap(nodeName: string, bitmap: string): Promise<{ readonly path: string; readonly exportName: string }> {
+    const path = await this.#serve()
+    const exportName = `bitmap-${nodeName}`
+    await addNbdExport(this.qmp, { id: exportName, nodeName, name: exportName, bitmaps: [bitmap] })
+    return { path, exportName }
+  }
+
+  async #serve(): Promise<string> {
+    const path = join(this.#folder, 'n')
+    if (!this.#isServing) await startNbdServer(this.qmp, { type: 'unix', path })
+    this.#isServing = true
+    return path
+  }
+
+  /** Ends it in order, so that bitmaps are saved and everything is flushed. */
+  async stop(): Promise<void> {
+    try {
+      await this.qmp.execute('quit').catch(() => this.#child.kill('SIGTERM'))
+      if (this.#child.exitCode === null && this.#child.signalCode === null) {
+        const timer = setTimeout(() => this.#child.kill('SIGKILL'), START_TIMEOUT_MS)
+        await once(this.#child, 'exit')
+        clearTimeout(timer)
+      }
+    } finally {
+      this.qmp.close()
+      await rm(this.#folder, { recursive: true, force: true })
+    }
+  }
+}

@@ -1,0 +1,232 @@
+import { lookup } from 'node:dns/promises'
+import { readFile, stat } from 'node:fs/promises'
+import { SkilfishError } from '../../errors.ts'
+import {
+  addBlockNode,
+  continueGuest,
+  deleteBlockNode,
+  queryBlockJobs,
+  queryBlockNodes,
+  queryStatus,
+  queryYankableNodes,
+  reopenBlockNodes,
+  startBlockStream,
+  waitForBlockJob,
+  yankBlockNodes,
+  type BlockNode,
+  type QmpClient,
+} from '../../qmp/index.ts'
+import type { StepRequest, SwitchReport } from '../host-protocol.ts'
+import { findBase } from './base-cache.ts'
+import { localNode, NODE, overlayNode } from './block-graph.ts'
+import { HostFolder, readJson, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
+import { NbdClient } from './nbd-client.ts'
+import { connectQemu, tcpPeers, type Peer } from './qemu-process.ts'
+
+type SwitchRequest = StepRequest & { step: 'switch' }
+
+/** How long the storage may take to answer before its connection is cut, milliseconds. */
+const PROBE_TIMEOUT_MS = 1000
+
+/** How long QEMU may wait for requests to the storage before they are cut off, milliseconds. */
+const DRAIN_PATIENCE_MS = 2000
+
+/** How long the change of the base may take: requests to a stopped Ceph cluster end after their own timeout, milliseconds. */
+const REOPEN_TIMEOUT_MS = 60_000
+
+/** How long connections to the storage may take to close, milliseconds. */
+const CLOSE_TIMEOUT_MS = 5000
+
+/** How long the rewriting of the overlay's header may take, milliseconds. */
+const HEADER_TIMEOUT_MS = 30_000
+
+const HEADER_JOB = 'header'
+
+/**
+ * Gives a running virtual machine its local copy for a base instead of the storage, and proves that nothing leads to the storage any
+ * more. Again after anything: each part looks at what is there. Whatever fails, the machine stays over a base with the right content.
+ *
+ * Order (measured with QEMU 7.2): add the local node; compare sizes, as QEMU does not, and a smaller base reads as zeros behind its
+ * end; reopen the overlay over it; write its name and format into the overlay's header by a stream job with nothing to copy; delete
+ * the remote nodes, which closes their connections.
+ */
+export async function switchBase(request: SwitchRequest): Promise<SwitchReport> {
+  const host = new HostFolder(request.folder)
+  const folder = host.vm(request.cluster, request.vm)
+  const journal = await readJournal(request, folder)
+  const localPath = await requireLocal(request, host, folder)
+  const { qmp, pid } = await connectQemu(folder, request.vm)
+  try {
+    const startedMs = performance.now()
+    const remote = byName(await queryBlockNodes(qmp)).get(NODE.remote)
+    if (remote === undefined) return alreadyLocal(startedMs)
+    const storage = await storagePeers(remote)
+    const before = countTo(storage, await tcpPeers(pid))
+    await requireNoJobs(qmp, request.vm)
+    await addLocal(request, host, folder, qmp, remote)
+
+    // From here on a crash leaves it open which base the overlay has: both are right.
+    await writeJson(folder.journal, { ...journal, base: 'switching', localPath } satisfies VmJournal)
+    const isAnswering = await probe(remote)
+    const { reopenMs, wasYanked } = await reopen(request, qmp, !isAnswering)
+    await writeHeader(qmp, localPath)
+    await deleteBlockNode(qmp, NODE.remote)
+    await deleteBlockNode(qmp, NODE.remoteProtocol)
+    const { status } = await queryStatus(qmp)
+    if (status === 'io-error') await continueGuest(qmp)
+    const switchMs = performance.now() - startedMs
+
+    const after = await waitUntilClosed(pid, storage)
+    await writeJson(folder.journal, { ...journal, base: 'local', localPath } satisfies VmJournal)
+    const left = (await queryBlockNodes(qmp)).filter(({ driver }) => driver === 'nbd' || driver === 'rbd')
+    if (after > 0 || left.length > 0) {
+      const text = `${after} connections and ${left.length} block nodes still lead to the storage`
+      throw new SkilfishError('SWITCH_FAILED', `cannot prove that ${request.vm} is off the storage: ${text}`)
+    }
+    return { wasLocal: false, wasYanked, switchMs, reopenMs, connectionsBefore: before, connectionsAfter: after }
+  } finally {
+    qmp.close()
+  }
+}
+
+const alreadyLocal = (startedMs: number): SwitchReport => ({
+  ...{ wasLocal: true, wasYanked: false, switchMs: performance.now() - startedMs, reopenMs: 0 },
+  ...{ connectionsBefore: 0, connectionsAfter: 0 },
+})
+
+async function readJournal(request: SwitchRequest, folder: VmFolder): Promise<VmJournal> {
+  const journal = await readJson<VmJournal>(folder.journal)
+  if (journal?.generation === request.generation) return journal
+  const had = journal === undefined ? 'never booted here' : `over generation ${journal.generation}`
+  throw new SkilfishError('VM_STATE', `cannot switch ${request.vm}: it is ${had}; expected ${request.generation}`)
+}
+
+/** @returns the path that the overlay's header is to name */
+async function requireLocal(request: SwitchRequest, host: HostFolder, folder: VmFolder): Promise<string> {
+  const base = await findBase(host, request.base)
+  if (!('path' in base)) {
+    throw new SkilfishError('BASE_UNFIT', `cannot switch ${request.vm}: ${base.reason}; it stays on the storage`)
+  }
+  if (request.generation === 0) return base.path
+  const unique = folder.uniquePath(request.generation)
+  if ((await stat(unique).catch(() => undefined)) !== undefined) return unique
+  throw new SkilfishError('BASE_UNFIT', `cannot switch ${request.vm}: ${unique} is not there; fetch first`)
+}
+
+async function requireNoJobs(qmp: QmpClient, vm: string): Promise<void> {
+  const [job] = await queryBlockJobs(qmp)
+  if (job === undefined) return
+  const text = `QEMU works at a block job (${job.type}, ${job.id}), which the base must not change under; end it first`
+  throw new SkilfishError('SWITCH_REFUSED', `cannot switch ${vm}: ${text}`)
+}
+
+/** Adds the local copy beside the storage's node, if an earlier try has not. @throws SkilfishError BASE_UNFIT when the two differ in size */
+async function addLocal(
+  request: SwitchRequest,
+  host: HostFolder,
+  folder: VmFolder,
+  qmp: QmpClient,
+  remote: BlockNode,
+): Promise<void> {
+  if (!byName(await queryBlockNodes(qmp)).has(NODE.local)) {
+    const unique = request.generation === 0 ? undefined : folder.uniquePath(request.generation)
+    await addBlockNode(qmp, localNode(host.basePath(request.base.key), unique))
+  }
+  const sizeBytes = byName(await queryBlockNodes(qmp)).get(NODE.local)?.sizeBytes
+  if (sizeBytes === remote.sizeBytes) return
+  await deleteBlockNode(qmp, NODE.local)
+  const text = `the local copy has ${sizeBytes ?? 0} bytes, the storage ${remote.sizeBytes}; it stays on the storage`
+  throw new SkilfishError('BASE_UNFIT', `cannot switch ${request.vm}: ${text}`)
+}
+
+/** Reads a block where that can be done without QEMU. @returns false when the storage does not answer */
+async function probe(remote: BlockNode): Promise<boolean> {
+  const place = nbdPlace(remote.filename)
+  if (place === undefined) return true
+  try {
+    const client = await NbdClient.connect(place, place.exportName, PROBE_TIMEOUT_MS)
+    await client.read(0, Math.min(4096, client.sizeBytes))
+    await client.close()
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Changes the base. Requests that wait for a storage that is not there are cut off; the guest pauses, and its requests are tried again. */
+async function reopen(
+  request: SwitchRequest,
+  qmp: QmpClient,
+  isCutAtOnce: boolean,
+): Promise<{ reopenMs: number; wasYanked: boolean }> {
+  const yankable = (await queryYankableNodes(qmp)).filter((name) => name === NODE.remoteProtocol)
+  let wasYanked = false
+  const yank = async (): Promise<void> => {
+    if (yankable.length === 0) return
+    wasYanked = true
+    await yankBlockNodes(qmp, yankable)
+  }
+  if (isCutAtOnce) await yank()
+  const timer = setTimeout(() => void yank().catch(() => undefined), DRAIN_PATIENCE_MS)
+  const startedMs = performance.now()
+  try {
+    await reopenBlockNodes(qmp, [overlayNode(NODE.local)], REOPEN_TIMEOUT_MS)
+    return { reopenMs: performance.now() - startedMs, wasYanked }
+  } catch (cause) {
+    await deleteBlockNode(qmp, NODE.local).catch(() => undefined)
+    const { status } = await queryStatus(qmp).catch(() => ({ status: '' }))
+    if (wasYanked && status === 'io-error') await continueGuest(qmp).catch(() => undefined)
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    const text = `QEMU does not change the base (${reason}); it stays on the storage`
+    throw new SkilfishError('SWITCH_REFUSED', `cannot switch ${request.vm}: ${text}`, { cause })
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function writeHeader(qmp: QmpClient, localPath: string): Promise<void> {
+  const done = waitForBlockJob(qmp, HEADER_JOB, HEADER_TIMEOUT_MS)
+  await startBlockStream(qmp, {
+    'job-id': HEADER_JOB,
+    device: NODE.overlay,
+    'base-node': NODE.local,
+    'backing-file': localPath,
+  })
+  const failure = await done
+  if (failure !== undefined) throw new SkilfishError('SWITCH_FAILED', `cannot write the overlay's header: ${failure}`)
+}
+
+const byName = (nodes: readonly BlockNode[]): ReadonlyMap<string, BlockNode> =>
+  new Map(nodes.map((node) => [node.nodeName, node]))
+
+/** `nbd://HOST:PORT/EXPORT`, as QEMU names a node of NBD over TCP. */
+function nbdPlace(filename: string): { host: string; port: number; exportName: string } | undefined {
+  if (!filename.startsWith('nbd://')) return undefined
+  const { hostname, port, pathname } = new URL(filename)
+  const host = hostname.replace(/^\[|\]$/g, '')
+  return { host, port: port === '' ? 10809 : Number(port), exportName: decodeURIComponent(pathname.slice(1)) }
+}
+
+/** Whom connections to the storage are to: an NBD server by address and port, the monitors and OSDs of Ceph by their addresses. */
+async function storagePeers(remote: BlockNode): Promise<(peer: Peer) => boolean> {
+  const place = nbdPlace(remote.filename)
+  if (place !== undefined) {
+    const { address } = await lookup(place.host)
+    return (peer) => peer.address === address && peer.port === place.port
+  }
+  const conf = /"conf":\s*"((?:[^"\\]|\\.)*)"/.exec(remote.filename)?.[1]
+  const text = conf === undefined ? '' : await readFile(JSON.parse(`"${conf}"`) as string, 'utf8').catch(() => '')
+  const monitors = new Set(/^\s*mon[ _]host\s*=(.*)$/m.exec(text)?.[1]?.match(/\d+\.\d+\.\d+\.\d+/g) ?? [])
+  return ({ address }) => monitors.has(address)
+}
+
+const countTo = (isStorage: (peer: Peer) => boolean, peers: readonly Peer[]): number => peers.filter(isStorage).length
+
+async function waitUntilClosed(pid: number, isStorage: (peer: Peer) => boolean): Promise<number> {
+  const deadlineMs = performance.now() + CLOSE_TIMEOUT_MS
+  for (;;) {
+    const count = countTo(isStorage, await tcpPeers(pid))
+    if (count === 0 || performance.now() > deadlineMs) return count
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}

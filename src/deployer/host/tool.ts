@@ -1,0 +1,27 @@
+import { SkilfishError, type ErrorCode } from '../../errors.ts'
+import { runProgram } from '../../io/index.ts'
+
+/** How long a program of QEMU may take that does not copy data, milliseconds. */
+const TOOL_TIMEOUT_MS = 60_000
+
+/**
+ * Runs a program to its end.
+ * @returns what it printed
+ * @throws SkilfishError with `code` when it cannot be started, fails or takes too long
+ */
+export async function runTool(
+  code: ErrorCode,
+  command: string,
+  args: readonly string[],
+  timeoutMs: number = TOOL_TIMEOUT_MS,
+): Promise<string> {
+  const { end, stdout, said } = await runProgram(command, args, timeoutMs)
+  if (end.kind === 'exited' && end.status === 0) return stdout
+  const text = {
+    'exited': () => `says: ${said === '' ? `status ${end.kind === 'exited' ? end.status : ''}` : said}`,
+    'killed': () => 'was ended by a signal; it must run to its end',
+    'not-started': () => `cannot be started (${end.kind === 'not-started' ? end.cause.message : ''}); it must be installed`,
+    'stopped': () => (end.kind === 'stopped' ? end.reason : ''),
+  }[end.kind]()
+  throw new SkilfishError(code, `cannot run ${command} ${args[0] ?? ''}: it ${text}`)
+}

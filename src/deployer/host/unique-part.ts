@@ -1,0 +1,56 @@
+import { rename, stat } from 'node:fs/promises'
+import { SkilfishError } from '../../errors.ts'
+import { syncFolder } from '../../io/index.ts'
+import { forEach, pieces, totalBytes } from '../extents.ts'
+import type { StepRequest, StepResults } from '../host-protocol.ts'
+import { findBase } from './base-cache.ts'
+import { localNode, remoteNodes, NODE, withTimeouts } from './block-graph.ts'
+import { HostFolder, remove } from './host-folder.ts'
+import { ByteRate } from './byte-rate.ts'
+import { StorageDaemon } from './storage-daemon.ts'
+import { runTool } from './tool.ts'
+
+type FetchRequest = StepRequest & { step: 'fetch-unique' }
+
+/** Bytes copied at once, and copies under way at a time. */
+const PIECE_BYTES = 1024 * 1024
+const DEPTH = 8
+
+/** Copies what a machine's image has over the template into a file above the host's template. Complete when it has its name. */
+export async function fetchUnique(
+  request: FetchRequest,
+  onProgress: (percent: number, bitsPerSec: number) => void,
+): Promise<StepResults['fetch-unique']> {
+  const host = new HostFolder(request.folder)
+  const folder = host.vm(request.cluster, request.vm)
+  const path = folder.uniquePath(request.generation)
+  if ((await stat(path).catch(() => undefined)) !== undefined) return { copiedBytes: 0 }
+  const base = await findBase(host, request.base)
+  if (!('path' in base)) throw new SkilfishError('BASE_UNFIT', `cannot fetch for ${request.vm}: ${base.reason}`)
+  const partial = `${path}.part`
+  await remove(partial)
+  const create = ['create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', base.path, partial]
+  await runTool('QEMU_FAILED', 'qemu-img', create)
+  const wholeBytes = totalBytes(request.ranges)
+  const rate = new ByteRate(request.bytesPerSec)
+  const daemon = await StorageDaemon.start(folder.path)
+  try {
+    for (const node of remoteNodes(await withTimeouts(request.remote, folder))) await daemon.add(node)
+    const { 'read-only': _, ...local } = localNode(base.path, partial)
+    await daemon.add({ ...local, file: { driver: 'file', filename: partial } } as typeof local)
+    const source = await daemon.open(NODE.remote, false)
+    const target = await daemon.open(NODE.local, true)
+    await forEach(pieces(request.ranges, PIECE_BYTES), DEPTH, async ({ offset, lengthBytes }) => {
+      await rate.take(lengthBytes)
+      await target.write(offset, await source.read(offset, lengthBytes))
+      onProgress((100 * rate.totalBytes) / wholeBytes, rate.bitsPerSec)
+    })
+    await target.flush()
+    await Promise.all([source.close(), target.close()])
+  } finally {
+    await daemon.stop()
+  }
+  await rename(partial, path)
+  await syncFolder(folder.path)
+  return { copiedBytes: wholeBytes }
+}
