@@ -1,0 +1,145 @@
+import { mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  addBlockNode,
+  addNbdExport,
+  deleteBlockNode,
+  QmpClient,
+  queryBlockNodes,
+  startNbdServer,
+  type BlockNodeOptions,
+} from '../../qmp/index.ts'
+import { runTool } from '../host/tool.ts'
+import { waitForExit } from '../host/qemu-process.ts'
+
+/** Where hosts reach the machine that has the files. */
+export interface ListenPlace {
+  readonly host: string
+  readonly port: number
+}
+
+const DAEMON = 'qemu-storage-daemon'
+const TEMPLATE = 'template'
+
+/** How long it may take to end, milliseconds. */
+const STOP_TIMEOUT_MS = 30_000
+
+/** How long it may take to listen, milliseconds. */
+const START_TIMEOUT_MS = 10_000
+
+/** Connections at once, over all exports. */
+const MAX_CONNECTIONS = 1024
+
+/** A `qemu-storage-daemon` that outlives this process, and is found again by the next. */
+export class FileServer {
+  readonly #folder: string
+  readonly #templatePath: string
+  readonly #listen: ListenPlace
+
+  constructor(folder: string, templatePath: string, listen: ListenPlace) {
+    this.#folder = folder
+    this.#templatePath = templatePath
+    this.#listen = listen
+  }
+
+  async offerTemplate(): Promise<BlockNodeOptions> {
+    const qmp = await this.#ensure()
+    qmp.close()
+    return this.#place(TEMPLATE)
+  }
+
+  /** Offers a machine's image, to read or to write but not both. */
+  async offer(vm: string, path: string, access: 'read' | 'write'): Promise<BlockNodeOptions> {
+    const name = `${vm}-${access}`
+    const qmp = await this.#ensure()
+    try {
+      const nodes = (await queryBlockNodes(qmp)).map(({ nodeName }) => nodeName)
+      if (!nodes.includes(name)) {
+        await this.#remove(qmp, nodes, vm)
+        const isReadOnly = access === 'read'
+        const file: BlockNodeOptions = { driver: 'file', filename: path, 'read-only': isReadOnly }
+        await addBlockNode(qmp, { driver: 'qcow2', 'node-name': name, file, backing: TEMPLATE, 'read-only': isReadOnly })
+        await addNbdExport(qmp, { id: name, nodeName: name, name, isWritable: !isReadOnly })
+      }
+      return this.#place(name)
+    } finally {
+      qmp.close()
+    }
+  }
+
+  /** Offers a machine's image no more, so that others may open its file. */
+  async close(vm: string): Promise<void> {
+    const qmp = await this.#connect()
+    if (qmp === undefined) return
+    try {
+      await this.#remove(
+        qmp,
+        (await queryBlockNodes(qmp)).map(({ nodeName }) => nodeName),
+        vm,
+      )
+    } finally {
+      qmp.close()
+    }
+  }
+
+  async stop(): Promise<void> {
+    const qmp = await this.#connect()
+    if (qmp === undefined) return
+    const pid = Number(await readFile(join(this.#folder, 'server.pid'), 'utf8'))
+    await qmp.execute('quit').catch(() => undefined)
+    qmp.close()
+    await waitForExit(pid, STOP_TIMEOUT_MS)
+  }
+
+  async #remove(qmp: QmpClient, nodes: readonly string[], vm: string): Promise<void> {
+    for (const name of [`${vm}-read`, `${vm}-write`].filter((one) => nodes.includes(one))) {
+      const gone = qmp.waitForEvent(
+        `the end of the export ${name}`,
+        (event) => event.name === 'BLOCK_EXPORT_DELETED' && event.data['id'] === name,
+        STOP_TIMEOUT_MS,
+      )
+      await qmp.execute('block-export-del', { id: name, mode: 'hard' })
+      await gone
+      await deleteBlockNode(qmp, name)
+    }
+  }
+
+  async #ensure(): Promise<QmpClient> {
+    return (await this.#connect()) ?? this.#start()
+  }
+
+  #connect(): Promise<QmpClient | undefined> {
+    return QmpClient.connect(this.#socket).catch(() => undefined)
+  }
+
+  get #socket(): string {
+    return join(this.#folder, 'server.sock')
+  }
+
+  async #start(): Promise<QmpClient> {
+    await mkdir(this.#folder, { recursive: true })
+    const file = { driver: 'file', 'read-only': true, filename: this.#templatePath }
+    const template = { driver: 'raw', 'node-name': TEMPLATE, 'read-only': true, file }
+    await runTool('STORAGE_FAILED', DAEMON, [
+      ...['--daemonize', '--pidfile', join(this.#folder, 'server.pid')],
+      ...['--chardev', `socket,id=qmp,path=${this.#socket},server=on,wait=off`, '--monitor', 'chardev=qmp'],
+      ...['--blockdev', JSON.stringify(template)],
+    ])
+    const qmp = await QmpClient.connect(this.#socket, { patienceMs: START_TIMEOUT_MS })
+    try {
+      const { host, port } = this.#listen
+      await startNbdServer(qmp, { type: 'inet', host, port: String(port) }, MAX_CONNECTIONS)
+      await addNbdExport(qmp, { id: TEMPLATE, nodeName: TEMPLATE, name: TEMPLATE })
+      return qmp
+    } catch (error) {
+      await qmp.execute('quit').catch(() => undefined)
+      qmp.close()
+      throw error
+    }
+  }
+
+  #place(exportName: string): BlockNodeOptions {
+    const { host, port } = this.#listen
+    return { driver: 'nbd', server: { type: 'inet', host, port: String(port) }, export: exportName }
+  }
+}

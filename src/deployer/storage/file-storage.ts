@@ -1,0 +1,177 @@
+import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { SkilfishError } from '../../errors.ts'
+import { openSource } from '../../io/index.ts'
+import type { BlockNodeOptions } from '../../qmp/index.ts'
+import type { ImageRange } from '../extents.ts'
+import { readJson, writeJson } from '../host/host-folder.ts'
+import { runTool } from '../host/tool.ts'
+import { FileServer, type ListenPlace } from './file-server.ts'
+import { acquireLease, type LeasePlace, type LeaseRecord } from './lease.ts'
+import { snapshotName, type ClusterRecord, type Lease, type Storage, type Template, type VmRecord } from './storage.ts'
+
+const CODE = 'STORAGE_FAILED'
+
+/**
+ * Storage in files of this machine: the template is a raw image, the images of machines are qcow2 files above it, in the folder
+ * `TEMPLATE.skilfish/CLUSTER`; one `qemu-storage-daemon` for each cluster offers them over NBD.
+ */
+export class FileStorage implements Storage {
+  readonly #path: string
+  readonly #cluster: string
+  readonly #folder: string
+  readonly #server: FileServer
+
+  /** @param path of the template, absolute @param listen where hosts reach this machine */
+  constructor(path: string, cluster: string, listen: ListenPlace) {
+    this.#path = path
+    this.#cluster = cluster
+    this.#folder = join(`${path}.skilfish`, cluster)
+    this.#server = new FileServer(this.#folder, path, listen)
+  }
+
+  async template(): Promise<Template> {
+    const source = await openSource(this.#path)
+    await source.close?.()
+    const { identity, sizeBytes } = source
+    if (identity === undefined || sizeBytes === undefined) {
+      const wanted = 'a template is a raw image in a regular file'
+      throw new SkilfishError('CLUSTER_INVALID', `cannot use ${this.#path} as a template; ${wanted}`)
+    }
+    return { name: basename(this.#path), identity, sizeBytes, source: this.#path }
+  }
+
+  async acquireLease(): Promise<Lease> {
+    await mkdir(this.#folder, { recursive: true })
+    return acquireLease(this.#cluster, this.#leasePlace(join(this.#folder, 'lease')))
+  }
+
+  async clusterRecord(): Promise<ClusterRecord> {
+    return (await readJson<ClusterRecord>(join(this.#folder, 'cluster.json'))) ?? {}
+  }
+
+  setClusterRecord(record: ClusterRecord): Promise<void> {
+    return writeJson(join(this.#folder, 'cluster.json'), record)
+  }
+
+  async vmRecord(vm: string): Promise<VmRecord | undefined> {
+    const record = await readJson<VmRecord>(this.#record(vm))
+    if (record === undefined || (await stat(this.#image(vm)).catch(() => undefined)) === undefined) return undefined
+    return record
+  }
+
+  setVmRecord(vm: string, record: VmRecord): Promise<void> {
+    return writeJson(this.#record(vm), record)
+  }
+
+  async createVm(vm: string, record: VmRecord): Promise<void> {
+    const image = this.#image(vm)
+    if ((await stat(image).catch(() => undefined)) === undefined) {
+      const partial = `${image}.part`
+      await rm(partial, { force: true })
+      const backing = ['-F', 'raw', '-b', this.#path]
+      await runTool(CODE, 'qemu-img', ['create', '-q', '-f', 'qcow2', ...backing, partial])
+      await runTool(CODE, 'qemu-img', ['snapshot', '-c', snapshotName(0), partial])
+      await rename(partial, image)
+    }
+    await this.setVmRecord(vm, record)
+  }
+
+  async removeVm(vm: string): Promise<void> {
+    await this.#server.close(vm)
+    await rm(this.#image(vm), { force: true })
+    await rm(this.#record(vm), { force: true })
+  }
+
+  async removeCluster(): Promise<void> {
+    const names = await readdir(this.#folder).catch((): string[] => [])
+    if (names.some((name) => name.endsWith('.qcow2'))) return
+    await this.#server.stop()
+    await rm(join(this.#folder, 'cluster.json'), { force: true })
+  }
+
+  async remoteImage(vm: string, generation: number): Promise<BlockNodeOptions> {
+    // Nothing was ever written to it: all machines may read the template, through one cache.
+    if (generation === 0) return this.#server.offerTemplate()
+    return this.#server.offer(vm, this.#image(vm), 'read')
+  }
+
+  openTarget(vm: string): Promise<BlockNodeOptions> {
+    return this.#server.offer(vm, this.#image(vm), 'write')
+  }
+
+  closeTarget(vm: string): Promise<void> {
+    return this.#server.close(vm)
+  }
+
+  async snapshot(vm: string, generation: number): Promise<void> {
+    await this.#server.close(vm)
+    if ((await this.#snapshots(vm)).includes(generation)) return
+    await runTool(CODE, 'qemu-img', ['snapshot', '-c', snapshotName(generation), this.#image(vm)])
+  }
+
+  async rollBack(vm: string, generation: number): Promise<void> {
+    await this.#server.close(vm)
+    await runTool(CODE, 'qemu-img', ['snapshot', '-a', snapshotName(generation), this.#image(vm)])
+    for (const later of await this.#snapshots(vm)) {
+      if (later > generation) await runTool(CODE, 'qemu-img', ['snapshot', '-d', snapshotName(later), this.#image(vm)])
+    }
+  }
+
+  async uniqueRanges(vm: string, generation: number): Promise<readonly ImageRange[]> {
+    if (generation === 0) return []
+    const text = await runTool(CODE, 'qemu-img', ['map', '-U', '--output=json', this.#image(vm)])
+    const entries = JSON.parse(text) as { start: number; length: number; depth: number; present: boolean }[]
+    return entries
+      .filter(({ depth, present }) => depth === 0 && present)
+      .map(({ start, length }) => ({ offset: start, lengthBytes: length }))
+  }
+
+  async #snapshots(vm: string): Promise<readonly number[]> {
+    const text = await runTool(CODE, 'qemu-img', ['info', '-U', '--output=json', this.#image(vm)])
+    const { snapshots = [] } = JSON.parse(text) as { snapshots?: { name: string }[] }
+    return snapshots.flatMap(({ name }) => /^generation-(\d+)$/.exec(name)?.[1] ?? []).map(Number)
+  }
+
+  #leasePlace(path: string): LeasePlace {
+    const read = async (at: string): Promise<LeaseRecord | undefined> => {
+      const text = await readFile(at, 'utf8').catch(() => undefined)
+      if (text === undefined) return undefined
+      try {
+        return JSON.parse(text) as LeaseRecord
+      } catch {
+        // Its owner died while it wrote it, or is about to go on: the file's time tells.
+        return { owner: 'another deployer', expiresMs: (await stat(at)).mtimeMs + 60_000 }
+      }
+    }
+    return {
+      take: async (record) => {
+        const handle = await open(path, 'wx').catch((error: NodeJS.ErrnoException) => {
+          if (error.code === 'EEXIST') return undefined
+          throw new SkilfishError(CODE, `cannot make ${path}: ${error.message}`, { cause: error })
+        })
+        if (handle === undefined) return false
+        await handle.writeFile(JSON.stringify(record))
+        await handle.close()
+        return true
+      },
+      read: () => read(path),
+      renew: async (record) => {
+        if ((await read(path))?.owner !== record.owner) return
+        await writeFile(`${path}.${record.owner}`, JSON.stringify(record))
+        await rename(`${path}.${record.owner}`, path)
+      },
+      drop: async (owner) => {
+        if ((await read(path))?.owner === owner) await rm(path, { force: true })
+      },
+    }
+  }
+
+  #image(vm: string): string {
+    return join(this.#folder, `${vm}.qcow2`)
+  }
+
+  #record(vm: string): string {
+    return join(this.#folder, `${vm}.json`)
+  }
+}

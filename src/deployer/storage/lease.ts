@@ -1,0 +1,57 @@
+import { hostname } from 'node:os'
+import { randomBytes } from 'node:crypto'
+import { SkilfishError } from '../../errors.ts'
+import type { Lease } from './storage.ts'
+
+/** How long a lease holds that nobody renews, and how often it is renewed, milliseconds. */
+export const LEASE_MS = 60_000
+const RENEWAL_MS = 15_000
+
+/** Who holds a cluster, and until when, by the clock of the holder: clocks of deployers must agree to some seconds. */
+export interface LeaseRecord {
+  readonly owner: string
+  readonly expiresMs: number
+}
+
+/** Where a lease is kept. Of two that take it at once, one gets it. */
+export interface LeasePlace {
+  /** @returns false when there is one */
+  take(record: LeaseRecord): Promise<boolean>
+  /** The present one. */
+  read(): Promise<LeaseRecord | undefined>
+  renew(record: LeaseRecord): Promise<void>
+  /** Takes away the one of that owner. */
+  drop(owner: string): Promise<void>
+}
+
+/** @throws SkilfishError CLUSTER_BUSY */
+export async function acquireLease(cluster: string, place: LeasePlace): Promise<Lease> {
+  const owner = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`
+  const record = (): LeaseRecord => ({ owner, expiresMs: Date.now() + LEASE_MS })
+  if (!(await place.take(record()))) {
+    const holder = await place.read()
+    const leftMs = (holder?.expiresMs ?? 0) - Date.now()
+    if (holder !== undefined && leftMs <= 0) await place.drop(holder.owner)
+    if (leftMs > 0 || !(await place.take(record()))) {
+      const who = holder?.owner ?? 'another deployer'
+      const until = leftMs > 0 ? `; it must renew its lease within ${Math.ceil(leftMs / 1000)} s` : ''
+      throw new SkilfishError('CLUSTER_BUSY', `cannot work at ${cluster}: ${who} does${until}`)
+    }
+  }
+  // A storage that hangs must not be asked again and again.
+  let renewal: Promise<void> | undefined
+  const timer = setInterval(() => {
+    renewal ??= place
+      .renew(record())
+      .catch(() => undefined)
+      .finally(() => (renewal = undefined))
+  }, RENEWAL_MS)
+  timer.unref()
+  return {
+    async release() {
+      clearInterval(timer)
+      await renewal
+      await place.drop(owner)
+    },
+  }
+}

@@ -1,0 +1,192 @@
+import { constants } from 'node:os'
+import { SkilfishError } from '../../errors.ts'
+import { openSource, runProgram } from '../../io/index.ts'
+import type { BlockNodeOptions } from '../../qmp/index.ts'
+import { parseRbdName, type RbdName } from '../../rbd/index.ts'
+import type { ImageRange } from '../extents.ts'
+import { acquireLease, LEASE_MS, type LeasePlace, type LeaseRecord } from './lease.ts'
+import { snapshotName, type ClusterRecord, type Lease, type Storage, type Template, type VmRecord } from './storage.ts'
+
+/** Keys of metadata of images: what is kept with a machine's image, with the cluster, and its lease. */
+const KEY = { vm: 'skilfish.vm', cluster: 'skilfish.cluster', lease: 'skilfish.lease' } as const
+
+/** How long a command of `rbd` may take, milliseconds. A roll-back goes through all objects. */
+const TIMEOUT_MS = 600_000
+
+const { errno } = constants
+
+/** A Ceph cluster, through `rbd`: machines are clones of the template's snapshot, in its pool, named `CLUSTER.VM`. */
+export class RbdStorage implements Storage {
+  readonly #text: string
+  readonly #name: RbdName
+  readonly #cluster: string
+  readonly #conf: string | undefined
+
+  /** @param text `rbd:[POOL/[NAMESPACE/]]IMAGE@SNAPSHOT` @param conf the configuration of Ceph, here and on every host */
+  constructor(text: string, cluster: string, conf: string | undefined) {
+    this.#text = text
+    this.#name = parseRbdName(text)
+    this.#cluster = cluster
+    this.#conf = conf
+    if (this.#name.snapshot === undefined) {
+      const wanted = 'name a snapshot (IMAGE@SNAPSHOT), as an image may change'
+      throw new SkilfishError('CLUSTER_INVALID', `cannot use ${text} as a template; ${wanted}`)
+    }
+    // The source of the library asks the environment.
+    if (conf !== undefined) process.env['CEPH_CONF'] = conf
+  }
+
+  async template(): Promise<Template> {
+    const source = await openSource(this.#text)
+    await source.close?.()
+    const { identity, sizeBytes } = source
+    if (identity === undefined || sizeBytes === undefined) throw new TypeError('a snapshot has an identity and a size')
+    return { name: `${this.#name.image}@${this.#name.snapshot ?? ''}`, identity, sizeBytes, source: this.#text }
+  }
+
+  async acquireLease(): Promise<Lease> {
+    const marker = this.#spec(`${this.#cluster}.cluster`)
+    // Without exclusive-lock, which would have whoever writes metadata wait for the holder of an advisory lock.
+    await this.#rbd(['create', '--size', '1M', '--image-feature', 'layering', marker], [errno.EEXIST])
+    return acquireLease(this.#cluster, this.#leasePlace(marker))
+  }
+
+  async clusterRecord(): Promise<ClusterRecord> {
+    return (await this.#metadata<ClusterRecord>(`${this.#cluster}.cluster`, KEY.cluster)) ?? {}
+  }
+
+  async setClusterRecord(record: ClusterRecord): Promise<void> {
+    const marker = this.#spec(`${this.#cluster}.cluster`)
+    await this.#rbd(['image-meta', 'set', marker, KEY.cluster, JSON.stringify(record)])
+  }
+
+  vmRecord(vm: string): Promise<VmRecord | undefined> {
+    return this.#metadata<VmRecord>(this.#image(vm), KEY.vm)
+  }
+
+  async setVmRecord(vm: string, record: VmRecord): Promise<void> {
+    await this.#rbd(['image-meta', 'set', this.#spec(this.#image(vm)), KEY.vm, JSON.stringify(record)])
+  }
+
+  async createVm(vm: string, record: VmRecord): Promise<void> {
+    const image = this.#spec(this.#image(vm))
+    const format = ['--rbd-default-clone-format', '2']
+    await this.#rbd(['clone', ...format, this.#spec(this.#name.image, this.#name.snapshot), image], [errno.EEXIST])
+    await this.#rbd(['snap', 'create', '--no-progress', `${image}@${snapshotName(0)}`], [errno.EEXIST])
+    await this.setVmRecord(vm, record)
+  }
+
+  async removeVm(vm: string): Promise<void> {
+    const image = this.#spec(this.#image(vm))
+    await this.#rbd(['snap', 'purge', '--no-progress', image], [errno.ENOENT])
+    await this.#rbd(['rm', '--no-progress', image], [errno.ENOENT])
+  }
+
+  async removeCluster(): Promise<void> {
+    await this.#rbd(['rm', '--no-progress', this.#spec(`${this.#cluster}.cluster`)], [errno.ENOENT])
+  }
+
+  remoteImage(vm: string, generation: number): Promise<BlockNodeOptions> {
+    return Promise.resolve({ ...this.#node(vm), snapshot: snapshotName(generation) })
+  }
+
+  openTarget(vm: string): Promise<BlockNodeOptions> {
+    return Promise.resolve(this.#node(vm))
+  }
+
+  closeTarget(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  async snapshot(vm: string, generation: number): Promise<void> {
+    const image = this.#spec(this.#image(vm))
+    await this.#rbd(['snap', 'create', '--no-progress', `${image}@${snapshotName(generation)}`], [errno.EEXIST])
+  }
+
+  async rollBack(vm: string, generation: number): Promise<void> {
+    const image = this.#spec(this.#image(vm))
+    const snapshots = JSON.parse(await this.#rbd(['snap', 'ls', '--format', 'json', image])) as { name: string }[]
+    for (const { name } of snapshots) {
+      const later = Number(/^generation-(\d+)$/.exec(name)?.[1])
+      if (later > generation) await this.#rbd(['snap', 'rm', '--no-progress', `${image}@${name}`])
+    }
+    await this.#rbd(['snap', 'rollback', '--no-progress', `${image}@${snapshotName(generation)}`])
+  }
+
+  async uniqueRanges(vm: string, generation: number): Promise<readonly ImageRange[]> {
+    if (generation === 0) return []
+    const args = ['diff', '--format', 'json', '--from-snap', snapshotName(0)]
+    const text = await this.#rbd([...args, this.#spec(this.#image(vm), snapshotName(generation))])
+    const entries = JSON.parse(text) as { offset: number; length: number }[]
+    return entries.map(({ offset, length }) => ({ offset, lengthBytes: length }))
+  }
+
+  #leasePlace(marker: string): LeasePlace {
+    /** A lock's name tells its owner and when it was taken: a lease that its owner could not write yet holds from then on. */
+    const locks = async (): Promise<readonly { id: string; locker: string }[]> =>
+      JSON.parse(await this.#rbd(['lock', 'ls', '--format', 'json', marker])) as { id: string; locker: string }[]
+    return {
+      take: async (record) => {
+        const id = `${record.owner} ${record.expiresMs - LEASE_MS}`
+        const isTaken = (await this.#rbd(['lock', 'add', marker, id], [errno.EBUSY, errno.EEXIST])) === 'allowed'
+        if (isTaken) return false
+        await this.#rbd(['image-meta', 'set', marker, KEY.lease, JSON.stringify(record)])
+        return true
+      },
+      read: async () => {
+        const [lock] = await locks()
+        if (lock === undefined) return undefined
+        const [owner = '', takenMs = '0'] = lock.id.split(' ')
+        const record = await this.#metadata<LeaseRecord>(`${this.#cluster}.cluster`, KEY.lease)
+        return record?.owner === owner ? record : { owner, expiresMs: Number(takenMs) + LEASE_MS }
+      },
+      renew: async (record) => {
+        await this.#rbd(['image-meta', 'set', marker, KEY.lease, JSON.stringify(record)])
+      },
+      drop: async (owner) => {
+        for (const { id, locker } of await locks()) {
+          if (id.split(' ')[0] === owner) await this.#rbd(['lock', 'rm', marker, id, locker], [errno.ENOENT])
+        }
+      },
+    }
+  }
+
+  #image(vm: string): string {
+    return `${this.#cluster}.${vm}`
+  }
+
+  #spec(image: string, snapshot?: string): string {
+    const { pool, namespace } = this.#name
+    const path = [pool, namespace, image].filter((part) => part !== undefined).join('/')
+    return snapshot === undefined ? path : `${path}@${snapshot}`
+  }
+
+  #node(vm: string): BlockNodeOptions & { driver: 'rbd' } {
+    const { pool = 'rbd', namespace } = this.#name
+    return {
+      ...{ driver: 'rbd', pool, image: this.#image(vm) },
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(this.#conf === undefined ? {} : { conf: this.#conf }),
+    }
+  }
+
+  async #metadata<Value>(image: string, key: string): Promise<Value | undefined> {
+    const text = await this.#rbd(['image-meta', 'ls', '--format', 'json', this.#spec(image)], [errno.ENOENT])
+    if (text === '' || text === 'allowed') return undefined
+    const value = (JSON.parse(text) as Record<string, string>)[key]
+    return value === undefined ? undefined : (JSON.parse(value) as Value)
+  }
+
+  /** @returns what it printed, or `allowed` when it ended with one of the error numbers that may be */
+  async #rbd(args: readonly string[], allowed: readonly number[] = []): Promise<string> {
+    const conf = this.#conf === undefined ? [] : ['--conf', this.#conf]
+    const { end, stdout, said } = await runProgram('rbd', [...conf, ...args], TIMEOUT_MS)
+    if (end.kind === 'exited' && end.status === 0) return stdout
+    if (end.kind === 'exited' && allowed.includes(end.status)) return 'allowed'
+    if (end.kind === 'not-started') {
+      throw new SkilfishError('RBD_MISSING', `cannot run rbd: ${end.cause.message}; it must be installed`)
+    }
+    const reason = end.kind === 'exited' ? said || `status ${end.status}` : end.kind
+    throw new SkilfishError('STORAGE_FAILED', `cannot have Ceph do rbd ${args.slice(0, 2).join(' ')}: ${reason}`)
+  }
+}

@@ -1,0 +1,73 @@
+import type { ImageRange } from '../extents.ts'
+import type { RemoteImage } from '../host-protocol.ts'
+
+/** What the storage knows of a template. */
+export interface Template {
+  /** For people. */
+  readonly name: string
+  /** What no other content has. */
+  readonly identity: string
+  readonly sizeBytes: number
+  /** What a sender opens to read it. */
+  readonly source: string
+}
+
+/** What is kept with the image of a virtual machine, so that any machine that reaches the storage can go on. */
+export interface VmRecord {
+  readonly cluster: string
+  /** Identity of the template that it was made of. */
+  readonly template: string
+  /** How often changes were committed: the image's state is that of this snapshot. */
+  readonly generation: number
+  /** The host with the overlay, from the first boot until its changes are committed. */
+  readonly host?: string
+  /** A commit to this generation was begun; until it counts, the image may hold part of it. */
+  readonly committing?: number
+}
+
+/** What is kept with a cluster. */
+export interface ClusterRecord {
+  /** Cap of fetches under way and to come, bits per second. */
+  readonly maxBitrate?: number
+}
+
+/** The right to change a cluster, held by one deployer at a time. */
+export interface Lease {
+  release(): Promise<void>
+}
+
+/**
+ * Shared storage: a template, and an image for each virtual machine made of it. Every method may be called again after a crash in it.
+ * All throw SkilfishError: STORAGE_FAILED, and those of the programs that they run.
+ */
+export interface Storage {
+  template(): Promise<Template>
+  /** @throws SkilfishError CLUSTER_BUSY when another deployer holds it */
+  acquireLease(): Promise<Lease>
+  clusterRecord(): Promise<ClusterRecord>
+  setClusterRecord(record: ClusterRecord): Promise<void>
+
+  /** @returns undefined when the machine has no image */
+  vmRecord(vm: string): Promise<VmRecord | undefined>
+  setVmRecord(vm: string, record: VmRecord): Promise<void>
+  /** Makes an image with the template's content, and its snapshot of generation 0; what is there already is left. */
+  createVm(vm: string, record: VmRecord): Promise<void>
+  removeVm(vm: string): Promise<void>
+  /** Ends what served the cluster, when no machine of it is left. */
+  removeCluster(): Promise<void>
+
+  /** How QEMU on a host reads the image as of a generation. */
+  remoteImage(vm: string, generation: number): Promise<RemoteImage>
+  /** How QEMU on a host writes the image, until {@link closeTarget}. */
+  openTarget(vm: string): Promise<RemoteImage>
+  closeTarget(vm: string): Promise<void>
+  /** Makes the present state that of a generation. */
+  snapshot(vm: string, generation: number): Promise<void>
+  /** Makes the state of a generation the present one, and forgets those after it. */
+  rollBack(vm: string, generation: number): Promise<void>
+  /** Where an image of a generation differs from the template, or may. */
+  uniqueRanges(vm: string, generation: number): Promise<readonly ImageRange[]>
+}
+
+/** The snapshot of a generation. */
+export const snapshotName = (generation: number): string => `generation-${generation}`
