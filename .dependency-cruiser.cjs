@@ -57,8 +57,14 @@ module.exports = {
     {
       name: 'transport-knows-no-virtual-machines',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/(qmp|cli)/' },
-      to: { path: '^src/qmp/' },
+      from: { path: '^src/', pathNot: '^src/(qmp|deployer|cli)/' },
+      to: { path: '^src/(qmp|deployer)/' },
+    },
+    {
+      name: 'hosts-know-neither-storage-nor-operations',
+      severity: 'error',
+      from: { path: '^src/deployer/host/' },
+      to: { path: '^src/deployer/', pathNot: '^src/deployer/(host/|(host-protocol|extents)\\.ts$)' },
     },
     { name: 'library-knows-no-cli', severity: 'error', from: { pathNot: '^src/cli/' }, to: { path: '^src/cli/' } },
     {

@@ -6,6 +6,9 @@ import { receive } from '../../receiver/index.ts'
 import { readJson, remove, writeJson, type HostFolder } from './host-folder.ts'
 import type { BaseName, TransferPlace } from '../host-protocol.ts'
 
+/** How long to wait for the sender, milliseconds. */
+const START_TIMEOUT_MS = 150_000
+
 /** What a base was when it was complete. Any write to the file changes one of these, the time of change at the least. */
 interface BaseRecord {
   readonly identity: string
@@ -51,6 +54,7 @@ export async function receiveBase(
     target: partial,
     imageId: base.identity,
     resume: true,
+    startTimeoutMs: START_TIMEOUT_MS,
     ...place,
     signal: hooks.signal,
     onProgress: ({ percent, rateBitsPerSec }) => hooks.onProgress(percent ?? 0, rateBitsPerSec),

@@ -1,0 +1,75 @@
+#!/usr/bin/env node
+import { readFile } from 'node:fs/promises'
+import { text as readStream } from 'node:stream/consumers'
+import { ClusterFailedError, Deployer, parseCluster, type ClusterPlan } from '../deployer/index.ts'
+import { SkilfishError } from '../errors.ts'
+import { parseDeployCommand, type DeployCommand } from './deploy-command.ts'
+import { DeployView, resultOf } from './deploy-view.ts'
+import { runHostCommand } from './host-command.ts'
+import type { Outcome } from './output.ts'
+import { runProgram, type Ending, type ProgramContext } from './program.ts'
+
+if (process.argv[2] === 'host' && process.argv.length === 3) process.exit(await runHostCommand())
+
+await runProgram({
+  name: 'skilfish',
+  parse: () => parseDeployCommand(process.argv.slice(2)),
+  streams: () => ({ json: process.stdout, text: process.stderr }),
+  run,
+})
+
+async function run(command: DeployCommand, { output, interruption }: ProgramContext): Promise<Ending> {
+  const plan = await readPlan(command.path)
+  const view = new DeployView(output)
+  const deployer = new Deployer(plan, { signal: interruption.signal, onEvent: (event) => view.show(event) })
+  try {
+    return { outcome: await perform(command, deployer) }
+  } catch (error) {
+    if (error instanceof ClusterFailedError) return { error, outcome: resultOf(command.name, error.parts) }
+    // What a step does when it is told to stop differs; all of it was asked for.
+    if (interruption.signal.aborted) return { error: interruption.signal.reason }
+    return { error }
+  }
+}
+
+async function perform(command: DeployCommand, deployer: Deployer): Promise<Outcome> {
+  const { name, vms, timeout, atOnce, maxBitrate, discard, keep = 0, setMaxBitrate } = command
+  const choice = vms === undefined ? {} : { vms }
+  switch (name) {
+    case 'up':
+      await deployer.up(choice)
+      return resultOf('status', await deployer.status(choice))
+    case 'create':
+      return resultOf(name, await deployer.create(choice))
+    case 'boot':
+      return resultOf(name, await deployer.boot(choice))
+    case 'fetch': {
+      if (setMaxBitrate === undefined) return resultOf(name, await deployer.fetch(choice))
+      await deployer.setMaxBitrate(setMaxBitrate === 'none' ? undefined : setMaxBitrate)
+      return { raw: { maxBitrate: setMaxBitrate }, summary: ['fetches under way follow within two seconds'] }
+    }
+    case 'switch':
+      return resultOf(name, await deployer.switch(choice))
+    case 'status':
+      return resultOf(name, await deployer.status(choice))
+    case 'shutdown':
+      return resultOf(name, await deployer.shutdown({ ...choice, ...(timeout === undefined ? {} : { timeoutMs: timeout }) }))
+    case 'commit': {
+      const limits = { ...(atOnce === undefined ? {} : { atOnce }), ...(maxBitrate === undefined ? {} : { maxBitrate }) }
+      return resultOf(name, await deployer.commit({ ...choice, ...limits }))
+    }
+    case 'destroy':
+      return resultOf(name, await deployer.destroy({ ...choice, isDiscarding: discard === true }))
+    case 'evict':
+      return resultOf(name, await deployer.evict(keep))
+  }
+}
+
+async function readPlan(path: string): Promise<ClusterPlan> {
+  if (path === '-') return parseCluster(await readStream(process.stdin), 'standard input')
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new SkilfishError('CLUSTER_INVALID', `cannot read ${path}: ${reason}`, { cause })
+  })
+  return parseCluster(text, path)
+}

@@ -1,0 +1,159 @@
+import { Ajv, type ErrorObject } from 'ajv'
+import { isNode, LineCounter, parseDocument, type Document } from 'yaml'
+import { SkilfishError } from '../errors.ts'
+import { parseBitrate } from '../ratelimit/index.ts'
+import { CLUSTER_SCHEMA } from './cluster-schema.ts'
+import type { TransferPlace, VmHardware } from './host-protocol.ts'
+
+/** A host, with defaults filled in. */
+export interface HostPlan {
+  readonly name: string
+  /** What runs a program there; empty for this machine. `{host}` is replaced already. */
+  readonly through: readonly string[]
+  readonly folder: string
+  /** The `skilfish` command there; undefined for this program. */
+  readonly program: readonly string[] | undefined
+  readonly interface: string | undefined
+}
+
+/** A virtual machine, with defaults filled in. */
+export interface VmPlan {
+  readonly name: string
+  readonly host: string
+  readonly hardware: VmHardware
+}
+
+/** A cluster as its file describes it. */
+export interface ClusterPlan {
+  readonly cluster: string
+  readonly storage: { readonly template: string; readonly cephConf?: string; readonly listen?: string }
+  readonly transfer: TransferPlace & { readonly maxBitrate?: number }
+  readonly hosts: readonly HostPlan[]
+  readonly vms: readonly VmPlan[]
+}
+
+type HostText = Partial<Omit<HostPlan, 'name'>>
+type VmText = Partial<VmHardware>
+
+/** The file after its check by the schema. */
+interface ClusterText {
+  readonly cluster: string
+  readonly storage: ClusterPlan['storage']
+  readonly transfer?: {
+    readonly group?: string
+    readonly interface?: string
+    readonly ttl?: number
+    readonly maxBitrate?: string
+    readonly keyFile?: string
+  }
+  readonly hostDefaults?: HostText
+  readonly hosts?: readonly (HostText & { readonly name: string })[]
+  readonly vmDefaults?: VmText
+  readonly vms: readonly (VmText & { readonly name: string; readonly host?: string })[]
+}
+
+/** Longest description, bytes. */
+const MAX_BYTES = 16 * 1024 * 1024
+
+/** Messages that are told at once. */
+const MAX_FAULTS = 10
+
+/**
+ * Reads the description of a cluster: YAML 1.2, or JSON, which is YAML too.
+ * @param label where it came from, for messages
+ * @throws SkilfishError CLUSTER_INVALID with the line and column of each of the first ten faults
+ */
+export function parseCluster(text: string, label: string): ClusterPlan {
+  if (text.length > MAX_BYTES) throw invalid(label, [`it is longer than ${MAX_BYTES} bytes`])
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  const place = (offset: number): string => {
+    const { line, col } = lines.linePos(offset)
+    return `line ${line}, column ${col}`
+  }
+  if (document.errors.length > 0) {
+    throw invalid(
+      label,
+      document.errors.map(({ message, pos }) => `${place(pos[0])}: ${message}`),
+    )
+  }
+  const value: unknown = document.toJS({ maxAliasCount: 1000 })
+  const validate = new Ajv({ allErrors: true, strict: false }).compile(CLUSTER_SCHEMA)
+  if (!validate(value)) {
+    const faults = (validate.errors ?? []).map((error) => `${place(offsetOf(document, error))}: ${describe(error)}`)
+    throw invalid(label, faults)
+  }
+  return toPlan(value as ClusterText, label)
+}
+
+function toPlan(text: ClusterText, label: string): ClusterPlan {
+  const hosts = (text.hosts ?? [{ name: 'local' }]).map((host): HostPlan => {
+    const { name, through = [], folder = '/var/lib/skilfish', program, interface: network } = { ...text.hostDefaults, ...host }
+    const words = through.map((word) => word.replaceAll('{host}', name))
+    return { name, through: words, folder, program: program ?? (words.length > 0 ? ['skilfish'] : undefined), interface: network }
+  })
+  const vms = text.vms.map(({ name, host = hosts[0]!.name, ...hardware }): VmPlan => {
+    const defaults = { qemu: 'qemu-system-x86_64', accelerator: 'kvm', memoryMiB: 512, cpus: 1, arguments: [] }
+    return { name, host, hardware: { ...defaults, ...text.vmDefaults, ...hardware } }
+  })
+  const faults = [
+    ...repeated(hosts).map((name) => `two hosts have the name ${name}`),
+    ...repeated(vms).map((name) => `two virtual machines have the name ${name}`),
+    ...vms
+      .filter(({ host }) => !hosts.some(({ name }) => name === host))
+      .map(({ name, host }) => `${name} is to run on ${host}, which is not among the hosts`),
+  ]
+  const { maxBitrate, keyFile, ...transfer } = text.transfer ?? {}
+  let cap: number | undefined
+  try {
+    cap = maxBitrate === undefined ? undefined : parseBitrate(maxBitrate)
+  } catch (error) {
+    faults.push(`transfer.maxBitrate: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  if (faults.length > 0) throw invalid(label, faults)
+  return {
+    cluster: text.cluster,
+    storage: text.storage,
+    transfer: {
+      ...transfer,
+      ...(keyFile === undefined ? {} : { key: keyFile }),
+      ...(cap === undefined ? {} : { maxBitrate: cap }),
+    },
+    hosts,
+    vms,
+  }
+}
+
+/** Where the fault is: at the key that should not be there, or at the value. */
+function offsetOf(document: Document, error: ErrorObject): number {
+  const path = error.instancePath
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+    .map((part) => (/^\d+$/.test(part) ? Number(part) : part))
+  const extra = (error.params as { additionalProperty?: string }).additionalProperty
+  for (const candidate of extra === undefined ? [path] : [[...path, extra], path]) {
+    const node = document.getIn(candidate, true)
+    if (isNode(node) && node.range) return node.range[0]
+  }
+  return 0
+}
+
+function describe(error: ErrorObject): string {
+  const where = error.instancePath === '' ? 'the description' : error.instancePath.slice(1).replaceAll('/', '.')
+  const { additionalProperty, allowedValues } = error.params as { additionalProperty?: string; allowedValues?: unknown[] }
+  if (additionalProperty !== undefined) return `${where} has ${additionalProperty}, which is unknown`
+  if (allowedValues !== undefined) return `${where} must be one of ${allowedValues.join(', ')}`
+  return `${where} ${error.message ?? 'is wrong'}`
+}
+
+const repeated = (items: readonly { readonly name: string }[]): readonly string[] => {
+  const names = items.map(({ name }) => name)
+  return [...new Set(names.filter((name, index) => names.indexOf(name) !== index))]
+}
+
+function invalid(label: string, faults: readonly string[]): SkilfishError {
+  const more = faults.length > MAX_FAULTS ? [`and ${faults.length - MAX_FAULTS} more`] : []
+  const text = [...faults.slice(0, MAX_FAULTS), ...more].join('\n  ')
+  return new SkilfishError('CLUSTER_INVALID', `cannot use ${label} as the description of a cluster:\n  ${text}`)
+}

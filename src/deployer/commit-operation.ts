@@ -1,0 +1,54 @@
+import { SkilfishError } from '../errors.ts'
+import type { CommitResult } from './deployer-events.ts'
+import type { HostAgent } from './host-agent.ts'
+import type { BaseName, VmPlace } from './host-protocol.ts'
+import type { StepHooks } from './host/run-step.ts'
+import type { Storage, VmRecord } from './storage/index.ts'
+
+export interface CommitRequest {
+  readonly storage: Storage
+  readonly agent: HostAgent
+  readonly place: VmPlace
+  readonly record: VmRecord
+  readonly base: BaseName
+  readonly bytesPerSec: number
+  readonly hooks: StepHooks
+}
+
+/**
+ * Makes what a machine has changed a new generation of its image. The record in the storage is what counts: it names a commit that was
+ * begun before the image is touched, and the new generation when all is written, read back and a snapshot. Between the two, whoever
+ * comes rolls the image back first. The overlay is kept until the new generation counts.
+ */
+export async function commitVm(request: CommitRequest): Promise<CommitResult> {
+  const { storage, agent, place, record, base, bytesPerSec, hooks } = request
+  const { vm } = place
+  if (record.host === undefined) {
+    throw new SkilfishError('VM_STATE', `cannot commit ${vm}: it has not run since it was created or committed`)
+  }
+  const { committing, ...settled } = record
+  if (committing !== undefined) await storage.rollBack(vm, record.generation)
+  const generation = record.generation + 1
+  // Before the image is written: what the host reads of it meanwhile is the snapshot of the generation before.
+  const remote = await storage.remoteImage(vm, record.generation)
+  await storage.setVmRecord(vm, { ...settled, committing: generation })
+  const report = await write(generation)
+  const startedMs = performance.now()
+  await storage.snapshot(vm, generation)
+  const { host: _, ...free } = settled
+  await storage.setVmRecord(vm, { ...free, generation })
+  await agent.run({ step: 'committed', ...place, generation }, hooks)
+  return { ...report, generation, snapshotMs: performance.now() - startedMs }
+
+  async function write(next: number): Promise<Omit<CommitResult, 'generation' | 'snapshotMs'>> {
+    try {
+      const target = await storage.openTarget(vm)
+      return await agent.run({ step: 'commit', ...place, generation: next, base, remote, target, bytesPerSec }, hooks)
+    } catch (error) {
+      await storage.closeTarget(vm)
+      await storage.rollBack(vm, record.generation)
+      await storage.setVmRecord(vm, settled)
+      throw error
+    }
+  }
+}

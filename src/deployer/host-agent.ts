@@ -1,0 +1,77 @@
+import { createInterface } from 'node:readline'
+import { ERROR_TABLE, SkilfishError, type ErrorCode } from '../errors.ts'
+import { Program } from '../io/index.ts'
+import type { HostPlan } from './cluster-file.ts'
+import type { StepMessage, StepRequest, StepResults } from './host-protocol.ts'
+import { runStep, type StepHooks } from './host/run-step.ts'
+
+/** What begins a request: both ends must be of one version. */
+export const AGENT_VERSION = 1
+
+/** How long a program may take to end once its step is given up, milliseconds. */
+const STOP_GRACE_MS = 10_000
+
+/** Longest line that a host may say, characters. */
+const MAX_LINE_LENGTH = 1024 * 1024
+
+/** A host, and how steps are done there: in this process, or by `skilfish host` through the command that leads to it. */
+export class HostAgent {
+  readonly plan: HostPlan
+
+  constructor(plan: HostPlan) {
+    this.plan = plan
+  }
+
+  /**
+   * Does a step on the host.
+   * @throws SkilfishError HOST_FAILED when the host cannot be reached, and what the step fails with there
+   */
+  async run<Step extends StepRequest['step']>(
+    request: StepRequest & { readonly step: Step },
+    hooks: StepHooks,
+  ): Promise<StepResults[Step]> {
+    const { program } = this.plan
+    if (program === undefined) return (await runStep(request, hooks)) as StepResults[Step]
+    return (await this.#runRemotely([...this.plan.through, ...program, 'host'], request, hooks)) as StepResults[Step]
+  }
+
+  async #runRemotely(command: readonly string[], request: StepRequest, hooks: StepHooks): Promise<object> {
+    const process = new Program(command[0]!, command.slice(1))
+    // Its standard input stays open: when that ends, whoever asked is gone.
+    const stop = (): void => void process.stop(STOP_GRACE_MS)
+    hooks.signal.addEventListener('abort', stop, { once: true })
+    process.stdin.write(`${JSON.stringify({ version: AGENT_VERSION, request })}\n`)
+    let answer: StepMessage | undefined
+    try {
+      for await (const line of createInterface({ input: process.stdout })) {
+        const message = parseMessage(line)
+        if (message === undefined) continue
+        if (message.type === 'progress') hooks.onProgress(message.percent, message.bitsPerSec)
+        else answer = message
+        if (answer !== undefined) process.stdin.end()
+      }
+      const end = await process.ended
+      hooks.signal.throwIfAborted()
+      if (answer?.type === 'result') return answer.result
+      if (answer?.type === 'error') {
+        const code = answer.code in ERROR_TABLE ? (answer.code as ErrorCode) : 'HOST_FAILED'
+        throw new SkilfishError(code, answer.message)
+      }
+      const how = end.kind === 'not-started' ? end.cause.message : process.said || `it ended without an answer (${end.kind})`
+      throw new SkilfishError('HOST_FAILED', `cannot run ${command.join(' ')}: ${how}`)
+    } finally {
+      hooks.signal.removeEventListener('abort', stop)
+      await process.stop(STOP_GRACE_MS)
+    }
+  }
+}
+
+/** Anything else on standard output is somebody's greeting. */
+function parseMessage(line: string): StepMessage | undefined {
+  if (line.length > MAX_LINE_LENGTH || !line.startsWith('{"type":')) return undefined
+  try {
+    return JSON.parse(line) as StepMessage
+  } catch {
+    return undefined
+  }
+}

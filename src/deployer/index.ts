@@ -1,0 +1,27 @@
+export { parseCluster, type ClusterPlan, type HostPlan, type VmPlan } from './cluster-file.ts'
+export { CLUSTER_SCHEMA } from './cluster-schema.ts'
+export { Deployer, type Choice, type DeployerOptions } from './deployer.ts'
+export type {
+  BootResult,
+  CommitResult,
+  CreateResult,
+  DeployerEvent,
+  FetchResult,
+  Operation,
+  Part,
+  SwitchResult,
+  VmView,
+} from './deployer-events.ts'
+export { AGENT_VERSION } from './host-agent.ts'
+export type {
+  CommitReport,
+  StepMessage,
+  StepRequest,
+  StepResults,
+  SwitchReport,
+  TransferPlace,
+  VmHardware,
+  VmStatus,
+} from './host-protocol.ts'
+export { runStep, type StepHooks } from './host/run-step.ts'
+export { ClusterFailedError } from './parts.ts'
