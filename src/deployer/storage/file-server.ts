@@ -9,6 +9,7 @@ import {
   startNbdServer,
   type BlockNodeOptions,
 } from '../../qmp/index.ts'
+import { SkilfishError } from '../../errors.ts'
 import { runTool } from '../host/tool.ts'
 import { waitForExit } from '../host/qemu-process.ts'
 
@@ -35,6 +36,7 @@ export class FileServer {
   readonly #folder: string
   readonly #templatePath: string
   readonly #listen: ListenPlace
+  #last: Promise<unknown> = Promise.resolve()
 
   constructor(folder: string, templatePath: string, listen: ListenPlace) {
     this.#folder = folder
@@ -42,14 +44,45 @@ export class FileServer {
     this.#listen = listen
   }
 
-  async offerTemplate(): Promise<BlockNodeOptions> {
-    const qmp = await this.#ensure()
-    qmp.close()
-    return this.#place(TEMPLATE)
+  offerTemplate(): Promise<BlockNodeOptions> {
+    return this.#inTurn(async () => {
+      const qmp = await this.#ensure()
+      qmp.close()
+      return this.#place(TEMPLATE)
+    })
   }
 
   /** Offers a machine's image, to read or to write but not both. */
-  async offer(vm: string, path: string, access: 'read' | 'write'): Promise<BlockNodeOptions> {
+  offer(vm: string, path: string, access: 'read' | 'write'): Promise<BlockNodeOptions> {
+    return this.#inTurn(() => this.#offer(vm, path, access))
+  }
+
+  /** Offers a machine's image no more, so that others may open its file. */
+  close(vm: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const qmp = await this.#connect()
+      if (qmp === undefined) return
+      try {
+        const nodes = await queryBlockNodes(qmp)
+        await this.#remove(
+          qmp,
+          nodes.map(({ nodeName }) => nodeName),
+          vm,
+        )
+      } finally {
+        qmp.close()
+      }
+    })
+  }
+
+  /** The daemon serves one client of its socket at a time. */
+  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#last.then(work)
+    this.#last = result.catch(() => undefined)
+    return result
+  }
+
+  async #offer(vm: string, path: string, access: 'read' | 'write'): Promise<BlockNodeOptions> {
     const name = `${vm}-${access}`
     const qmp = await this.#ensure()
     try {
@@ -62,21 +95,6 @@ export class FileServer {
         await addNbdExport(qmp, { id: name, nodeName: name, name, isWritable: !isReadOnly })
       }
       return this.#place(name)
-    } finally {
-      qmp.close()
-    }
-  }
-
-  /** Offers a machine's image no more, so that others may open its file. */
-  async close(vm: string): Promise<void> {
-    const qmp = await this.#connect()
-    if (qmp === undefined) return
-    try {
-      await this.#remove(
-        qmp,
-        (await queryBlockNodes(qmp)).map(({ nodeName }) => nodeName),
-        vm,
-      )
     } finally {
       qmp.close()
     }
@@ -116,8 +134,15 @@ export class FileServer {
     return join(this.#folder, 'server.sock')
   }
 
+  /** Not beside one that hangs: a second would take its socket, and then fail. */
   async #start(): Promise<QmpClient> {
     await mkdir(this.#folder, { recursive: true })
+    const pid = Number(await readFile(join(this.#folder, 'server.pid'), 'utf8').catch(() => 'none'))
+    const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+    if (commandLine.includes(this.#socket)) {
+      const text = `${DAEMON} (process ${pid}) does not answer at ${this.#socket}; end it`
+      throw new SkilfishError('STORAGE_FAILED', `cannot offer the files of the cluster: ${text}`)
+    }
     const file = { driver: 'file', 'read-only': true, filename: this.#templatePath }
     const template = { driver: 'raw', 'node-name': TEMPLATE, 'read-only': true, file }
     await runTool('STORAGE_FAILED', DAEMON, [
