@@ -65,14 +65,18 @@ export async function queryBlockJobs(qemu: QmpClient): Promise<readonly BlockJob
  * @returns why it failed or that it was cancelled, or undefined when all is done
  * @throws SkilfishError of {@link QmpClient.waitForEvent}
  */
-export async function waitForBlockJob(qemu: QmpClient, jobId: string, timeoutMs: number): Promise<string | undefined> {
-  const end = await qemu.waitForEvent(
+export function waitForBlockJob(qmp: QmpClient, jobId: string, timeoutMs: number): Promise<string | undefined> {
+  const end = qmp.waitForEvent(
     `the end of the job ${jobId}`,
     ({ name, data }) => data['device'] === jobId && (name === 'BLOCK_JOB_COMPLETED' || name === 'BLOCK_JOB_CANCELLED'),
     timeoutMs,
   )
-  if (end.name === 'BLOCK_JOB_CANCELLED') return 'it was cancelled'
-  return new Fields(end.name, end.data).optionalText('error')
+  const reason = end.then(({ name, data }) =>
+    name === 'BLOCK_JOB_CANCELLED' ? 'it was cancelled' : new Fields(name, data).optionalText('error'),
+  )
+  // The command that starts the job may fail: then nobody looks at this.
+  reason.catch(() => undefined)
+  return reason
 }
 
 /** Copies what lies between a node and `base-node` into the node. With nothing between, it writes the name and format of its base into its header, and no more. */

@@ -69,3 +69,14 @@ export async function addNbdExport(
 export async function stopNbdServer(qemu: QmpClient): Promise<void> {
   await qemu.execute('nbd-server-stop')
 }
+
+/** Ends an export, also of clients that are connected. @returns when it is gone and its node is free */
+export async function deleteNbdExport(qemu: QmpClient, id: string, timeoutMs: number): Promise<void> {
+  const gone = qemu.waitForEvent(
+    `the end of the export ${id}`,
+    ({ name, data }) => name === 'BLOCK_EXPORT_DELETED' && data['id'] === id,
+    timeoutMs,
+  )
+  await qemu.execute('block-export-del', { id, mode: 'hard' })
+  await gone
+}

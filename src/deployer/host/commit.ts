@@ -135,10 +135,11 @@ async function copy(
 }
 
 /** What the bitmap marks. QEMU's client of its own NBD exports takes marked parts for holes when it is told to look at a bitmap. */
-async function dirtyRanges(daemon: StorageDaemon): Promise<readonly ImageRange[]> {
-  const { path, exportName } = await daemon.offerBitmap(NODE.overlay, BITMAP)
-  const options = `driver=nbd,server.type=unix,server.path=${path},export=${exportName},x-dirty-bitmap=qemu:dirty-bitmap:${BITMAP}`
-  return mapped(['--image-opts', options], ({ data }) => !data)
+function dirtyRanges(daemon: StorageDaemon): Promise<readonly ImageRange[]> {
+  return daemon.withBitmap(NODE.overlay, BITMAP, (path, exportName) => {
+    const place = `driver=nbd,server.type=unix,server.path=${path},export=${exportName}`
+    return mapped(['--image-opts', `${place},x-dirty-bitmap=qemu:dirty-bitmap:${BITMAP}`], ({ data }) => !data)
+  })
 }
 
 /** What the overlay holds, whenever it was written. */

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
-import { addBlockNode, addNbdExport, QmpClient, startNbdServer, type BlockNodeOptions } from '../../qmp/index.ts'
+import { addBlockNode, addNbdExport, deleteNbdExport, QmpClient, startNbdServer, type BlockNodeOptions } from '../../qmp/index.ts'
 import { NbdClient } from './nbd-client.ts'
 
 const DAEMON = 'qemu-storage-daemon'
@@ -62,12 +62,20 @@ export class StorageDaemon {
     return NbdClient.connect({ path }, nodeName, REQUEST_TIMEOUT_MS)
   }
 
-  /** Offers a node's bitmap to programs of QEMU. @returns where */
-  async offerBitmap(nodeName: string, bitmap: string): Promise<{ readonly path: string; readonly exportName: string }> {
+  /** Offers a node's bitmap to programs of QEMU while `work` runs. */
+  async withBitmap<Result>(
+    nodeName: string,
+    bitmap: string,
+    work: (path: string, exportName: string) => Promise<Result>,
+  ): Promise<Result> {
     const path = await this.#serve()
-    const exportName = `bitmap-${nodeName}`
-    await addNbdExport(this.qmp, { id: exportName, nodeName, name: exportName, bitmaps: [bitmap] })
-    return { path, exportName }
+    const id = `bitmap-${nodeName}`
+    await addNbdExport(this.qmp, { id, nodeName, name: id, bitmaps: [bitmap] })
+    try {
+      return await work(path, id)
+    } finally {
+      await deleteNbdExport(this.qmp, id, REQUEST_TIMEOUT_MS)
+    }
   }
 
   async #serve(): Promise<string> {

@@ -4,6 +4,7 @@ import {
   addBlockNode,
   addNbdExport,
   deleteBlockNode,
+  deleteNbdExport,
   QmpClient,
   queryBlockNodes,
   startNbdServer,
@@ -111,13 +112,7 @@ export class FileServer {
 
   async #remove(qmp: QmpClient, nodes: readonly string[], vm: string): Promise<void> {
     for (const name of [`${vm}-read`, `${vm}-write`].filter((one) => nodes.includes(one))) {
-      const gone = qmp.waitForEvent(
-        `the end of the export ${name}`,
-        (event) => event.name === 'BLOCK_EXPORT_DELETED' && event.data['id'] === name,
-        STOP_TIMEOUT_MS,
-      )
-      await qmp.execute('block-export-del', { id: name, mode: 'hard' })
-      await gone
+      await deleteNbdExport(qmp, name, STOP_TIMEOUT_MS)
       await deleteBlockNode(qmp, name)
     }
   }
