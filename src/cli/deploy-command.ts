@@ -1,10 +1,10 @@
 import { SkilfishError } from '../errors.ts'
 import { parseCommandLine, toggle, valued, type OptionForm, type ProgramForm } from './command-line.ts'
 import { countParser, parseCap, type ValueParser } from './option-values.ts'
-import { OUTPUT_OPTIONS, outputChoice, parseTime, type OutputChoice } from './shared-options.ts'
+import { definedOnly, OUTPUT_OPTIONS, outputChoice, parseTime, type OutputChoice } from './shared-options.ts'
 
 /** What `skilfish` can be told to do with a cluster. */
-export const DEPLOY_COMMANDS = {
+const DEPLOY_COMMANDS = {
   up: 'create, boot, fetch and switch',
   create: 'make an image in the storage for each machine that has none',
   boot: 'start machines over their images in the storage, or over local copies',
@@ -29,13 +29,16 @@ const parseNames: ValueParser<readonly string[]> = (text) => {
 /** A cap, or none any more. */
 const parseCapOrNone: ValueParser<number | 'none'> = (text) => (text === 'none' ? 'none' : parseCap(text))
 
-const BYTES_PER_UNIT: Readonly<Record<string, number>> = { '': 1, 'k': 1024, 'm': 1024 ** 2, 'g': 1024 ** 3, 't': 1024 ** 4 }
+const BYTES_PER_UNIT: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 }
 
 const parseBytes: ValueParser<number> = (text) => {
   const match = /^(\d{1,12}) ?([kmgt]?)i?b?$/i.exec(text.trim())
   const bytes = Number(match?.[1]) * (BYTES_PER_UNIT[(match?.[2] ?? '').toLowerCase()] ?? NaN)
   if (Number.isSafeInteger(bytes)) return bytes
-  throw new SkilfishError('OPTION_INVALID', `cannot use ${JSON.stringify(text)}: expected a size such as 0, 512M or 100G`)
+  throw new SkilfishError(
+    'OPTION_INVALID',
+    `cannot use ${JSON.stringify(text)}: expected a size such as 0, 512M or 100G`,
+  )
 }
 
 const VMS = valued('--vms <NAMES>', 'only these machines, separated by commas [all]', parseNames)
@@ -73,11 +76,16 @@ const OWN: Readonly<Record<DeployName, readonly OptionName[]>> = {
 }
 
 /** What `skilfish` is to do. */
-export interface DeployCommand {
+export interface DeployCommand extends DeployValues {
   readonly kind: 'run'
   readonly name: DeployName
   /** Path of the cluster's description; `-` for standard input. */
   readonly path: string
+  readonly output: OutputChoice
+}
+
+/** Options that were given. */
+interface DeployValues {
   readonly vms?: readonly string[]
   readonly setMaxBitrate?: number | 'none'
   readonly timeout?: number
@@ -85,7 +93,6 @@ export interface DeployCommand {
   readonly maxBitrate?: number
   readonly discard?: boolean
   readonly keep?: number
-  readonly output: OutputChoice
 }
 
 type Text = { readonly kind: 'text'; readonly text: string }
@@ -104,7 +111,8 @@ export function parseDeployCommand(args: readonly string[]): DeployCommand | Tex
   }
   const line = parseCommandLine(formOf(name), rest)
   if (line.kind === 'text') return line
-  const { json: _json, quiet: _quiet, ...values } = line.values
+  const { vms, setMaxBitrate, timeout, atOnce, maxBitrate, discard, keep } = line.values
+  const values = definedOnly<DeployValues>({ vms, setMaxBitrate, timeout, atOnce, maxBitrate, discard, keep })
   return { kind: 'run', name, path: line.operand, ...values, output: outputChoice(line.values) }
 }
 
@@ -129,7 +137,7 @@ const EXAMPLES: Partial<Record<DeployName, readonly string[]>> = {
   evict: ['skilfish evict --keep 200G cluster.yaml'],
 }
 
-const FORM: ProgramForm<Record<never, never>> = {
+const FORM: ProgramForm<Readonly<Record<string, OptionForm<unknown>>>> = {
   name: 'skilfish COMMAND',
   description:
     'Boots virtual machines from shared storage, brings their template to every host by multicast, switches them to the local copy\n' +

@@ -49,7 +49,8 @@ type Results = FetchResult | readonly VmView[] | readonly Part<unknown>[]
 /** What an operation came to, for programs and for people. */
 export function resultOf(operation: DeployName, results: Results): Outcome {
   const raw = { operation, results }
-  if (operation === 'status') return { raw, summary: table(STATUS_HEADS, (results as readonly VmView[]).map(statusRow)) }
+  if (operation === 'status')
+    return { raw, summary: table(STATUS_HEADS, (results as readonly VmView[]).map(statusRow)) }
   if ('multicastBytes' in results) return { raw, summary: fetchSummary(results) }
   const parts = results as readonly Part<unknown>[]
   return { raw, summary: table(['', 'host', 'time', ''], parts.map(partRow)) }
@@ -59,7 +60,8 @@ const STATUS_HEADS = ['machine', 'host', 'state', 'base', 'generation', 'changed
 
 function statusRow(view: VmView): readonly string[] {
   const { vm, host, state, base = '', record, overlayBytes, isCommitted } = view
-  const changed = overlayBytes === undefined ? '' : `${formatBytes(overlayBytes)}${isCommitted === true ? ', committed' : ''}`
+  const changed =
+    overlayBytes === undefined ? '' : `${formatBytes(overlayBytes)}${isCommitted === true ? ', committed' : ''}`
   const generation = record === undefined ? 'no image' : String(record.generation)
   const note = record?.committing === undefined ? '' : ', commit interrupted'
   return [vm, record?.host ?? host, state, base, `${generation}${note}`, changed]
@@ -102,5 +104,10 @@ const formatMs = (ms: number): string => (ms < 1000 ? `${Math.round(ms)} ms` : f
 function table(heads: readonly string[], rows: readonly (readonly string[])[]): readonly string[] {
   const all = [heads, ...rows]
   const widths = heads.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)))
-  return all.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd())
+  return all.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join('  ')
+      .trimEnd(),
+  )
 }

@@ -53,9 +53,15 @@ async function perform(command: DeployCommand, deployer: Deployer): Promise<Outc
     case 'status':
       return resultOf(name, await deployer.status(choice))
     case 'shutdown':
-      return resultOf(name, await deployer.shutdown({ ...choice, ...(timeout === undefined ? {} : { timeoutMs: timeout }) }))
+      return resultOf(
+        name,
+        await deployer.shutdown({ ...choice, ...(timeout === undefined ? {} : { timeoutMs: timeout }) }),
+      )
     case 'commit': {
-      const limits = { ...(atOnce === undefined ? {} : { atOnce }), ...(maxBitrate === undefined ? {} : { maxBitrate }) }
+      const limits = {
+        ...(atOnce === undefined ? {} : { atOnce }),
+        ...(maxBitrate === undefined ? {} : { maxBitrate }),
+      }
       return resultOf(name, await deployer.commit({ ...choice, ...limits }))
     }
     case 'destroy':

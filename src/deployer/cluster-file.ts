@@ -88,9 +88,21 @@ export function parseCluster(text: string, label: string): ClusterPlan {
 
 function toPlan(text: ClusterText, label: string): ClusterPlan {
   const hosts = (text.hosts ?? [{ name: 'local' }]).map((host): HostPlan => {
-    const { name, through = [], folder = '/var/lib/skilfish', program, interface: network } = { ...text.hostDefaults, ...host }
+    const {
+      name,
+      through = [],
+      folder = '/var/lib/skilfish',
+      program,
+      interface: network,
+    } = { ...text.hostDefaults, ...host }
     const words = through.map((word) => word.replaceAll('{host}', name))
-    return { name, through: words, folder, program: program ?? (words.length > 0 ? ['skilfish'] : undefined), interface: network }
+    return {
+      name,
+      through: words,
+      folder,
+      program: program ?? (words.length > 0 ? ['skilfish'] : undefined),
+      interface: network,
+    }
   })
   const vms = text.vms.map(({ name, host = hosts[0]!.name, ...hardware }): VmPlan => {
     const defaults = { qemu: 'qemu-system-x86_64', accelerator: 'kvm', memoryMiB: 512, cpus: 1, arguments: [] }
@@ -141,7 +153,10 @@ function offsetOf(document: Document, error: ErrorObject): number {
 
 function describe(error: ErrorObject): string {
   const where = error.instancePath === '' ? 'the description' : error.instancePath.slice(1).replaceAll('/', '.')
-  const { additionalProperty, allowedValues } = error.params as { additionalProperty?: string; allowedValues?: unknown[] }
+  const { additionalProperty, allowedValues } = error.params as {
+    additionalProperty?: string
+    allowedValues?: unknown[]
+  }
   if (additionalProperty !== undefined) return `${where} has ${additionalProperty}, which is unknown`
   if (allowedValues !== undefined) return `${where} must be one of ${allowedValues.join(', ')}`
   return `${where} ${error.message ?? 'is wrong'}`

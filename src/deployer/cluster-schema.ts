@@ -9,10 +9,18 @@ const WORDS = { type: 'array', maxItems: 256, items: { type: 'string', maxLength
 const HOST = {
   through: {
     ...WORDS,
-    description: "The command that runs a program on the host, such as [ssh, '{host}']; {host} stands for the name. Default: none, this machine",
+    description:
+      "The command that runs a program on the host, such as [ssh, '{host}']; {host} stands for the name. Default: none, this machine",
   },
-  folder: { ...PATH, description: 'Where the host keeps bases and overlays, on its local disk. Default /var/lib/skilfish' },
-  program: { ...WORDS, minItems: 1, description: 'The skilfish command on the host. Default [skilfish]; on this machine: this program' },
+  folder: {
+    ...PATH,
+    description: 'Where the host keeps bases and overlays, on its local disk. Default /var/lib/skilfish',
+  },
+  program: {
+    ...WORDS,
+    minItems: 1,
+    description: 'The skilfish command on the host. Default [skilfish]; on this machine: this program',
+  },
   interface: { type: 'string', maxLength: 64, description: 'Network interface that hears the multicast' },
 }
 
@@ -46,7 +54,10 @@ export const CLUSTER_SCHEMA: object = {
           pattern: '^(rbd:[^/@][^@]*@[^@/]+|file:/[^,\\n]+)$',
           description: 'rbd:[POOL/[NAMESPACE/]]IMAGE@SNAPSHOT, or file:/PATH of a raw image',
         },
-        cephConf: { ...PATH, description: 'Configuration of Ceph, at the same path everywhere. Default /etc/ceph/ceph.conf' },
+        cephConf: {
+          ...PATH,
+          description: 'Configuration of Ceph, at the same path everywhere. Default /etc/ceph/ceph.conf',
+        },
         listen: {
           type: 'string',
           pattern: '^[^:\\s]+:[0-9]{1,5}$',
@@ -61,7 +72,11 @@ export const CLUSTER_SCHEMA: object = {
         group: { type: 'string', maxLength: 64, description: 'Multicast group, with or without port' },
         interface: { type: 'string', maxLength: 64, description: 'Network interface of the sender' },
         ttl: { type: 'integer', minimum: 1, maximum: 255 },
-        maxBitrate: { type: 'string', maxLength: 32, description: 'Cap of a fetch, such as 400M or 40MB/s. Default: none' },
+        maxBitrate: {
+          type: 'string',
+          maxLength: 32,
+          description: 'Cap of a fetch, such as 400M or 40MB/s. Default: none',
+        },
         keyFile: { ...PATH, description: 'Group key, at the same path everywhere' },
       },
     },

@@ -26,8 +26,9 @@ export async function commitVm(request: CommitRequest): Promise<CommitResult> {
   if (record.host === undefined) {
     throw new SkilfishError('VM_STATE', `cannot commit ${vm}: it has not run since it was created or committed`)
   }
-  const { committing, ...settled } = record
-  if (committing !== undefined) await storage.rollBack(vm, record.generation)
+  const { cluster, template } = record
+  const settled: VmRecord = { cluster, template, generation: record.generation, host: record.host }
+  if (record.committing !== undefined) await storage.rollBack(vm, record.generation)
   const generation = record.generation + 1
   // Before the image is written: what the host reads of it meanwhile is the snapshot of the generation before.
   const remote = await storage.remoteImage(vm, record.generation)
@@ -35,8 +36,7 @@ export async function commitVm(request: CommitRequest): Promise<CommitResult> {
   const report = await write(generation)
   const startedMs = performance.now()
   await storage.snapshot(vm, generation)
-  const { host: _, ...free } = settled
-  await storage.setVmRecord(vm, { ...free, generation })
+  await storage.setVmRecord(vm, { cluster, template, generation })
   await agent.run({ step: 'committed', ...place, generation }, hooks)
   return { ...report, generation, snapshotMs: performance.now() - startedMs }
 

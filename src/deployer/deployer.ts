@@ -101,7 +101,10 @@ export class Deployer {
       for (const { name } of this.#chosen(choice)) records.set(name, await this.#record(name))
       return this.#each('switch', choice, async (vm) => {
         const { generation } = records.get(vm.name)!
-        return this.#agent(vm.host).run({ step: 'switch', ...this.#place(vm), generation, base }, this.#hooks('switch')(vm))
+        return this.#agent(vm.host).run(
+          { step: 'switch', ...this.#place(vm), generation, base },
+          this.#hooks('switch')(vm),
+        )
       })
     })
   }
@@ -120,7 +123,10 @@ export class Deployer {
       const record = await this.#storage.vmRecord(vm.name)
       const known = { vm: vm.name, host: vm.host, ...(record === undefined ? {} : { record }) }
       try {
-        return { ...known, ...(await this.#agent(vm.host).run({ step: 'status', ...this.#place(vm) }, this.#hooks('status')(vm))) }
+        return {
+          ...known,
+          ...(await this.#agent(vm.host).run({ step: 'status', ...this.#place(vm) }, this.#hooks('status')(vm))),
+        }
       } catch (error) {
         if (!(error instanceof SkilfishError)) throw error
         return { ...known, state: `unknown (${error.message})` }
@@ -186,7 +192,10 @@ export class Deployer {
         const isUsed = views.some((view) => view.host === host && view.state !== 'down')
         const { folder } = this.#agent(host).plan
         const usedKeys = isUsed ? [key] : []
-        return this.#agent(host).run({ step: 'evict', folder, keepBytes, usedKeys }, this.#hooks('evict')({ name: host, host }))
+        return this.#agent(host).run(
+          { step: 'evict', folder, keepBytes, usedKeys },
+          this.#hooks('evict')({ name: host, host }),
+        )
       })
     })
   }
@@ -213,7 +222,15 @@ export class Deployer {
     if (record.host === undefined) await this.#storage.setVmRecord(vm.name, { ...record, host: vm.host })
     const remote = await this.#storage.remoteImage(vm.name, generation)
     const { hardware } = vm
-    const request = { step: 'boot', ...this.#place(vm), generation, sizeBytes: base.sizeBytes, remote, base, hardware } as const
+    const request = {
+      step: 'boot',
+      ...this.#place(vm),
+      generation,
+      sizeBytes: base.sizeBytes,
+      remote,
+      base,
+      hardware,
+    } as const
     return { ...(await agent.run(request, hooks)), generation }
   }
 

@@ -3,7 +3,7 @@ import { send } from '../sender/index.ts'
 import type { ClusterPlan, VmPlan } from './cluster-file.ts'
 import type { DeployerEvent, FetchResult, Part } from './deployer-events.ts'
 import type { HostAgent } from './host-agent.ts'
-import type { BaseName } from './host-protocol.ts'
+import type { BaseName, TransferPlace } from './host-protocol.ts'
 import type { StepHooks } from './host/run-step.ts'
 import { forAll, type Place } from './parts.ts'
 import type { Storage } from './storage/index.ts'
@@ -30,12 +30,16 @@ export interface FetchRequest {
 export async function fetchBases(request: FetchRequest): Promise<FetchResult> {
   const { vms, base, agent, hooks, emit } = request
   const hosts = [...new Set(vms.map(({ host }) => host))].map((host) => ({ name: host, host }))
-  const found = await forAll('fetch', hosts, () => undefined, (host) =>
-    agent(host.name).run({ step: 'find-base', folder: agent(host.name).plan.folder, base }, hooks(host)),
+  const found = await forAll(
+    'fetch',
+    hosts,
+    () => undefined,
+    (host) => agent(host.name).run({ step: 'find-base', folder: agent(host.name).plan.folder, base }, hooks(host)),
   )
   const lacking = hosts.filter((_, index) => found[index]!.result.path === undefined)
   for (const [index, { result }] of found.entries()) {
-    if (result.path !== undefined) emit({ operation: 'fetch', host: hosts[index]!.name, kind: 'note', text: 'has the base' })
+    if (result.path !== undefined)
+      emit({ operation: 'fetch', host: hosts[index]!.name, kind: 'note', text: 'has the base' })
   }
   const multicastBytes = lacking.length === 0 ? 0 : await multicast(request, lacking)
   return {
@@ -50,7 +54,8 @@ export async function fetchBases(request: FetchRequest): Promise<FetchResult> {
 /** @returns bytes of packets sent */
 async function multicast(request: FetchRequest, hosts: readonly Place[]): Promise<number> {
   const { plan, storage, base, agent, hooks, emit, signal } = request
-  const { maxBitrate: plannedCap, ...place } = plan.transfer
+  const { maxBitrate: plannedCap, interface: network } = plan.transfer
+  const place = placeOf(plan.transfer, network)
   const cap = async (): Promise<number | undefined> => (await storage.clusterRecord()).maxBitrate ?? plannedCap
   const { source } = await storage.template()
   const present = await cap()
@@ -72,9 +77,8 @@ async function multicast(request: FetchRequest, hosts: readonly Place[]): Promis
       .catch(() => undefined)
   }, CAP_LOOK_MS)
   const received = forAll('fetch', hosts, emit, (host) => {
-    const { folder, interface: network } = agent(host.name).plan
-    const { interface: _, ...shared } = place
-    const there = { ...shared, ...(network === undefined ? {} : { interface: network }) }
+    const { folder, interface: hostNetwork } = agent(host.name).plan
+    const there = placeOf(plan.transfer, hostNetwork)
     return agent(host.name).run({ step: 'receive', folder, base, place: there }, hooks(host))
   })
   // Whoever failed is told by its host; a sender without hosts has nothing to wait for.
@@ -89,6 +93,14 @@ async function multicast(request: FetchRequest, hosts: readonly Place[]): Promis
     await handle.finished.catch(() => undefined)
   }
 }
+
+/** The same session from an end with a network interface of its own. */
+const placeOf = ({ group, ttl, key }: TransferPlace, network: string | undefined): TransferPlace => ({
+  ...(group === undefined ? {} : { group }),
+  ...(ttl === undefined ? {} : { ttl }),
+  ...(key === undefined ? {} : { key }),
+  ...(network === undefined ? {} : { interface: network }),
+})
 
 async function fetchUniques(request: FetchRequest): Promise<readonly Part<{ copiedBytes: number }>[]> {
   const { plan, storage, vms, base, agent, hooks, emit } = request

@@ -57,7 +57,8 @@ export class HostAgent {
         const code = answer.code in ERROR_TABLE ? (answer.code as ErrorCode) : 'HOST_FAILED'
         throw new SkilfishError(code, answer.message)
       }
-      const how = end.kind === 'not-started' ? end.cause.message : process.said || `it ended without an answer (${end.kind})`
+      const how =
+        end.kind === 'not-started' ? end.cause.message : process.said || `it ended without an answer (${end.kind})`
       throw new SkilfishError('HOST_FAILED', `cannot run ${command.join(' ')}: ${how}`)
     } finally {
       hooks.signal.removeEventListener('abort', stop)

@@ -77,21 +77,31 @@ export type StepRequest =
     })
   | (VmPlace & { readonly step: 'committed'; readonly generation: number })
   | (VmPlace & { readonly step: 'remove'; readonly isForced: boolean })
-  | { readonly step: 'evict'; readonly folder: string; readonly keepBytes: number; readonly usedKeys: readonly string[] }
+  | {
+      readonly step: 'evict'
+      readonly folder: string
+      readonly keepBytes: number
+      readonly usedKeys: readonly string[]
+    }
 
 /** What each step comes to. */
 export interface StepResults {
-  'boot': { readonly pid: number; readonly isAdopted: boolean; readonly base: 'remote' | 'local'; readonly readyMs: number }
+  boot: {
+    readonly pid: number
+    readonly isAdopted: boolean
+    readonly base: 'remote' | 'local'
+    readonly readyMs: number
+  }
   'find-base': { readonly path?: string; readonly reason?: string }
-  'receive': { readonly path: string }
+  receive: { readonly path: string }
   'fetch-unique': { readonly copiedBytes: number }
-  'switch': SwitchReport
-  'status': VmStatus
-  'shutdown': { readonly how: 'down-already' | 'powered-down' | 'quit' }
-  'commit': CommitReport
-  'committed': Record<string, never>
-  'remove': Record<string, never>
-  'evict': { readonly removed: readonly string[] }
+  switch: SwitchReport
+  status: VmStatus
+  shutdown: { readonly how: 'down-already' | 'powered-down' | 'quit' }
+  commit: CommitReport
+  committed: Record<string, never>
+  remove: Record<string, never>
+  evict: { readonly removed: readonly string[] }
 }
 
 /** What a switch did, and how long QEMU took. */

@@ -1,23 +1,10 @@
 import { stat } from 'node:fs/promises'
 import { SkilfishError } from '../../errors.ts'
-import {
-  queryBlockJobs,
-  queryBlockNodes,
-  startBackup,
-  waitForBlockJob,
-} from '../../qmp/index.ts'
+import { queryBlockJobs, queryBlockNodes, startBackup, waitForBlockJob } from '../../qmp/index.ts'
 import { forEach, pieces, totalBytes, type ImageRange } from '../extents.ts'
 import type { CommitReport, StepRequest } from '../host-protocol.ts'
 import { findBase } from './base-cache.ts'
-import {
-  BITMAP,
-  localNode,
-  NODE,
-  overlayFileNode,
-  overlayNode,
-  remoteNodes,
-  type NamedNode,
-} from './block-graph.ts'
+import { BITMAP, localNode, NODE, overlayFileNode, overlayNode, remoteNodes, type NamedNode } from './block-graph.ts'
 import { HostFolder, readJson, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
 import { findQemu } from './qemu-process.ts'
 import { StorageDaemon } from './storage-daemon.ts'
@@ -83,8 +70,7 @@ export async function markCommitted(request: StepRequest & { step: 'committed' }
 
 async function requireOverlay(request: CommitRequest, folder: VmFolder): Promise<VmJournal> {
   const journal = await readJson<VmJournal>(folder.journal)
-  const fail = (text: string): SkilfishError =>
-    new SkilfishError('VM_STATE', `cannot commit ${request.vm}: ${text}`)
+  const fail = (text: string): SkilfishError => new SkilfishError('VM_STATE', `cannot commit ${request.vm}: ${text}`)
   if (journal === undefined || (await stat(folder.overlay).catch(() => undefined)) === undefined) {
     throw fail(`it has no overlay in ${folder.path}; nothing can be committed`)
   }
@@ -154,7 +140,10 @@ interface MapEntry {
   readonly data: boolean
 }
 
-async function mapped(image: readonly string[], isWanted: (entry: MapEntry) => boolean): Promise<readonly ImageRange[]> {
+async function mapped(
+  image: readonly string[],
+  isWanted: (entry: MapEntry) => boolean,
+): Promise<readonly ImageRange[]> {
   const text = await runTool('QEMU_FAILED', 'qemu-img', ['map', '--output=json', ...image])
   const entries = (JSON.parse(text) as MapEntry[]).filter(isWanted)
   return entries.map(({ start, length }) => ({ offset: start, lengthBytes: length }))

@@ -165,7 +165,8 @@ export class NbdClient {
     if (lengthBytes > MAX_REQUEST_BYTES || this.#pending.size >= MAX_PENDING_COUNT) {
       throw new RangeError(`expected up to ${MAX_REQUEST_BYTES} bytes and ${MAX_PENDING_COUNT} requests at once`)
     }
-    if (this.#failure !== undefined || this.#isClosing) return Promise.reject(this.#failure ?? this.#error('it is closed'))
+    if (this.#failure !== undefined || this.#isClosing)
+      return Promise.reject(this.#failure ?? this.#error('it is closed'))
     const handle = ++this.#lastHandle
     return new Promise((resolve, reject) => {
       this.#pending.set(handle, { readBytes: command === COMMAND.read ? lengthBytes : 0, resolve, reject })

@@ -3,7 +3,14 @@ import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
-import { addBlockNode, addNbdExport, deleteNbdExport, QmpClient, startNbdServer, type BlockNodeOptions } from '../../qmp/index.ts'
+import {
+  addBlockNode,
+  addNbdExport,
+  deleteNbdExport,
+  QmpClient,
+  startNbdServer,
+  type BlockNodeOptions,
+} from '../../qmp/index.ts'
 import { NbdClient } from './nbd-client.ts'
 
 const DAEMON = 'qemu-storage-daemon'

@@ -21,6 +21,7 @@ import { findBase } from './base-cache.ts'
 import { localNode, NODE, overlayNode } from './block-graph.ts'
 import { HostFolder, readJson, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
 import { NbdClient } from './nbd-client.ts'
+import { runTool } from './tool.ts'
 import { connectQemu, tcpPeers, type Peer } from './qemu-process.ts'
 
 type SwitchRequest = StepRequest & { step: 'switch' }
@@ -68,7 +69,7 @@ export async function switchBase(request: SwitchRequest): Promise<SwitchReport> 
     // From here on a crash leaves it open which base the overlay has: both are right.
     await writeJson(folder.journal, { ...journal, base: 'switching', localPath } satisfies VmJournal)
     const isAnswering = await probe(remote)
-    const { reopenMs, wasYanked } = await reopen(request, qmp, !isAnswering)
+    const { reopenMs, wasYanked } = await reopen(request, qmp, localPath, !isAnswering)
     await writeHeader(qmp, localPath)
     await deleteBlockNode(qmp, NODE.remote)
     await deleteBlockNode(qmp, NODE.remoteProtocol)
@@ -157,30 +158,44 @@ async function probe(remote: BlockNode): Promise<boolean> {
 async function reopen(
   request: SwitchRequest,
   qmp: QmpClient,
+  localPath: string,
   isCutAtOnce: boolean,
 ): Promise<{ reopenMs: number; wasYanked: boolean }> {
   const yankable = (await queryYankableNodes(qmp)).filter((name) => name === NODE.remoteProtocol)
-  let wasYanked = false
+  const cut = { wasYanked: false }
   const yank = async (): Promise<void> => {
     if (yankable.length === 0) return
-    wasYanked = true
+    cut.wasYanked = true
     await yankBlockNodes(qmp, yankable)
   }
-  if (isCutAtOnce) await yank()
+  if (isCutAtOnce) {
+    await requireReadable(request.vm, localPath)
+    await yank()
+  }
   const timer = setTimeout(() => void yank().catch(() => undefined), DRAIN_PATIENCE_MS)
   const startedMs = performance.now()
   try {
     await reopenBlockNodes(qmp, [overlayNode(NODE.local)], REOPEN_TIMEOUT_MS)
-    return { reopenMs: performance.now() - startedMs, wasYanked }
+    return { reopenMs: performance.now() - startedMs, wasYanked: cut.wasYanked }
   } catch (cause) {
     await deleteBlockNode(qmp, NODE.local).catch(() => undefined)
-    const { status } = await queryStatus(qmp).catch(() => ({ status: '' }))
-    if (wasYanked && status === 'io-error') await continueGuest(qmp).catch(() => undefined)
     const reason = cause instanceof Error ? cause.message : String(cause)
-    const text = `QEMU does not change the base (${reason}); it stays on the storage`
+    const state = cut.wasYanked ? 'it is paused, and its storage was cut off' : 'it stays on the storage'
+    const text = `QEMU does not change the base (${reason}); ${state}`
     throw new SkilfishError('SWITCH_REFUSED', `cannot switch ${request.vm}: ${text}`, { cause })
   } finally {
     clearTimeout(timer)
+  }
+}
+
+/** A connection that was cut does not come back: before that, it must be sure that QEMU can take the local copy. */
+async function requireReadable(vm: string, path: string): Promise<void> {
+  try {
+    await runTool('SWITCH_REFUSED', 'qemu-io', ['-r', '-c', 'read 0 512', path])
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    const text = `the storage does not answer, and the local copy cannot be read (${reason})`
+    throw new SkilfishError('SWITCH_REFUSED', `cannot switch ${vm}: ${text}`, { cause })
   }
 }
 

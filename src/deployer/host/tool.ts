@@ -18,10 +18,11 @@ export async function runTool(
   const { end, stdout, said } = await runProgram(command, args, timeoutMs)
   if (end.kind === 'exited' && end.status === 0) return stdout
   const text = {
-    'exited': () => `says: ${said === '' ? `status ${end.kind === 'exited' ? end.status : ''}` : said}`,
-    'killed': () => 'was ended by a signal; it must run to its end',
-    'not-started': () => `cannot be started (${end.kind === 'not-started' ? end.cause.message : ''}); it must be installed`,
-    'stopped': () => (end.kind === 'stopped' ? end.reason : ''),
+    exited: () => `says: ${said === '' ? `status ${end.kind === 'exited' ? end.status : ''}` : said}`,
+    killed: () => 'was ended by a signal; it must run to its end',
+    'not-started': () =>
+      `cannot be started (${end.kind === 'not-started' ? end.cause.message : ''}); it must be installed`,
+    stopped: () => (end.kind === 'stopped' ? end.reason : ''),
   }[end.kind]()
   throw new SkilfishError(code, `cannot run ${command} ${args[0] ?? ''}: it ${text}`)
 }

@@ -1,6 +1,7 @@
 import { rename, stat } from 'node:fs/promises'
 import { SkilfishError } from '../../errors.ts'
 import { syncFolder } from '../../io/index.ts'
+import type { BlockNodeOptions } from '../../qmp/index.ts'
 import { forEach, pieces, totalBytes } from '../extents.ts'
 import type { StepRequest, StepResults } from '../host-protocol.ts'
 import { findBase } from './base-cache.ts'
@@ -15,6 +16,8 @@ type FetchRequest = StepRequest & { step: 'fetch-unique' }
 /** Bytes copied at once, and copies under way at a time. */
 const PIECE_BYTES = 1024 * 1024
 const DEPTH = 8
+
+const BASE = 'base'
 
 /** Copies what a machine's image has over the template into a file above the host's template. Complete when it has its name. */
 export async function fetchUnique(
@@ -36,8 +39,12 @@ export async function fetchUnique(
   const daemon = await StorageDaemon.start(folder.path)
   try {
     for (const node of remoteNodes(await withTimeouts(request.remote, folder))) await daemon.add(node)
-    const { 'read-only': _, ...local } = localNode(base.path, partial)
-    await daemon.add({ ...local, file: { driver: 'file', filename: partial } } as typeof local)
+    await daemon.add({
+      ...localNode(base.path, undefined),
+      'node-name': BASE,
+    })
+    const file: BlockNodeOptions = { driver: 'file', filename: partial }
+    await daemon.add({ driver: 'qcow2', 'node-name': NODE.local, file, backing: BASE })
     const source = await daemon.open(NODE.remote, false)
     const target = await daemon.open(NODE.local, true)
     await forEach(pieces(request.ranges, PIECE_BYTES), DEPTH, async ({ offset, lengthBytes }) => {

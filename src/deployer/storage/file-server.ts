@@ -92,7 +92,13 @@ export class FileServer {
         await this.#remove(qmp, nodes, vm)
         const isReadOnly = access === 'read'
         const file: BlockNodeOptions = { driver: 'file', filename: path, 'read-only': isReadOnly }
-        await addBlockNode(qmp, { driver: 'qcow2', 'node-name': name, file, backing: TEMPLATE, 'read-only': isReadOnly })
+        await addBlockNode(qmp, {
+          driver: 'qcow2',
+          'node-name': name,
+          file,
+          backing: TEMPLATE,
+          'read-only': isReadOnly,
+        })
         await addNbdExport(qmp, { id: name, nodeName: name, name, isWritable: !isReadOnly })
       }
       return this.#place(name)

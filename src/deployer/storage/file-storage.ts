@@ -146,9 +146,10 @@ export class FileStorage implements Storage {
     }
     return {
       take: async (record) => {
-        const handle = await open(path, 'wx').catch((error: NodeJS.ErrnoException) => {
-          if (error.code === 'EEXIST') return undefined
-          throw new SkilfishError(CODE, `cannot make ${path}: ${error.message}`, { cause: error })
+        const handle = await open(path, 'wx').catch((error: unknown) => {
+          const { code, message } = error as NodeJS.ErrnoException
+          if (code === 'EEXIST') return undefined
+          throw new SkilfishError(CODE, `cannot make ${path}: ${message}`, { cause: error })
         })
         if (handle === undefined) return false
         await handle.writeFile(JSON.stringify(record))

@@ -4,7 +4,7 @@ import { FileStorage } from './file-storage.ts'
 import { RbdStorage } from './rbd-storage.ts'
 import type { Storage } from './storage.ts'
 
-export type { ClusterRecord, Lease, Storage, Template, VmRecord } from './storage.ts'
+export type { Storage, Template, VmRecord } from './storage.ts'
 
 /** Where hosts reach this machine by default: only those that are this machine. */
 const DEFAULT_LISTEN = '127.0.0.1:10809'
