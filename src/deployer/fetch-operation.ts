@@ -1,5 +1,4 @@
-import { SkilfishError } from '../errors.ts'
-import { send } from '../sender/index.ts'
+import { ReceiversFailedError, send } from '../sender/index.ts'
 import type { ClusterPlan, VmPlan } from './cluster-file.ts'
 import type { DeployerEvent, FetchResult, Part } from './deployer-events.ts'
 import type { HostAgent } from './host-agent.ts'
@@ -79,14 +78,22 @@ async function multicast(request: FetchRequest, hosts: readonly Place[]): Promis
   const received = forAll('fetch', hosts, emit, (host) => {
     const { folder, interface: hostNetwork } = agent(host.name).plan
     const there = placeOf(plan.transfer, hostNetwork)
-    return agent(host.name).run({ step: 'receive', folder, base, place: there }, hooks(host))
+    const signal = AbortSignal.any([request.signal, gone.signal])
+    return agent(host.name).run({ step: 'receive', folder, base, place: there }, { ...hooks(host), signal })
   })
   // Whoever failed is told by its host; a sender without hosts has nothing to wait for.
   received.catch(() => gone.abort())
+  // Without a sender the hosts wait for nothing; those that it could not reach tell so themselves.
+  const sent = handle.finished.then(
+    ({ stats }) => stats.wireBytes,
+    (error: unknown) => {
+      if (error instanceof ReceiversFailedError) return error.result.stats.wireBytes
+      gone.abort(error)
+      throw error
+    },
+  )
   try {
-    const [sent] = await Promise.all([handle.finished.catch((error: unknown) => error), received])
-    if (sent instanceof SkilfishError && sent.code !== 'RECEIVERS_FAILED') throw sent
-    return sent instanceof Error ? 0 : (sent as { stats: { wireBytes: number } }).stats.wireBytes
+    return (await Promise.all([sent, received]))[0]
   } finally {
     clearInterval(timer)
     gone.abort()

@@ -1,0 +1,206 @@
+import { execFile, type ExecFileException } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { stringify } from 'yaml'
+import { CephCluster } from './ceph-cluster.ts'
+import { COMMAND_ENVIRONMENT, missingPackages, runCommand } from './command.ts'
+import { DeployerHosts } from './deployer-hosts.ts'
+import { GuestConsole } from './guest-console.ts'
+import { guestFiles, writeGuestDisk } from './guest.ts'
+
+const COMMAND = join(import.meta.dirname, '../../dist/cli/skilfish.js')
+
+const PACKAGES = {
+  'qemu-system-x86': ['qemu-system-x86_64'],
+  'qemu-utils': ['qemu-img', 'qemu-storage-daemon', 'qemu-io'],
+}
+
+/** What a run of `skilfish` came to. */
+export interface CommandRun {
+  readonly status: number
+  /** What its line of type `result` holds; of an error, what was reached all the same. */
+  readonly results: readonly Readonly<Record<string, unknown>>[]
+  /** Of its line of type `error`. */
+  readonly message: string
+  readonly code: string
+  readonly output: string
+}
+
+export interface TestClusterOptions {
+  readonly storage: 'file' | 'rbd'
+  readonly hostCount: number
+  readonly vmCount?: number
+  /** Size of the template, bytes. Default 128 MiB. */
+  readonly sizeBytes?: number
+  readonly maxBitrate?: string
+}
+
+/**
+ * A whole cluster on one machine: hosts with a network each, storage (a real Ceph, or files behind qemu-storage-daemon), a template that
+ * the verifying guest can boot with, a description in YAML, and the real command to work at it.
+ */
+export class TestCluster {
+  readonly hosts: DeployerHosts
+  readonly ceph: CephCluster | undefined
+  readonly folder: string
+  readonly #options: TestClusterOptions
+  readonly #guests: GuestConsole[] = []
+
+  private constructor(options: TestClusterOptions, hosts: DeployerHosts, ceph: CephCluster | undefined) {
+    this.#options = options
+    this.hosts = hosts
+    this.ceph = ceph
+    this.folder = mkdtempSync(join(tmpdir(), 'skilfish-cluster-'))
+  }
+
+  /** Take it {@link down} in a `finally`. @throws Error that names what is missing */
+  static async up(options: TestClusterOptions): Promise<TestCluster> {
+    const missing = missingPackages(PACKAGES)
+    if (missing.length > 0) throw new Error(`Clusters need ${missing.join('; ')}`)
+    const hosts = DeployerHosts.up({ hostCount: options.hostCount })
+    let ceph: CephCluster | undefined
+    try {
+      const { through, ipv4 } = hosts.storage
+      if (options.storage === 'rbd') ceph = await CephCluster.up({ address: ipv4, through })
+      const cluster = new TestCluster(options, hosts, ceph)
+      writeGuestDisk(cluster.templatePath, options.sizeBytes ?? 128 * 1024 * 1024)
+      if (ceph !== undefined) {
+        ceph.rbd('import', '--no-progress', cluster.templatePath, 'template')
+        ceph.rbd('snap', 'create', '--no-progress', 'template@golden')
+      }
+      cluster.place(0)
+      return cluster
+    } catch (error) {
+      await ceph?.down()
+      hosts.down()
+      throw error
+    }
+  }
+
+  get templatePath(): string {
+    return join(this.folder, 'template.raw')
+  }
+
+  get planPath(): string {
+    return join(this.folder, 'cluster.yaml')
+  }
+
+  /** Names of the machines: `vm1` and so on. */
+  get vms(): readonly string[] {
+    return Array.from({ length: this.#options.vmCount ?? this.#options.hostCount }, (_, index) => `vm${index + 1}`)
+  }
+
+  /** Writes the description: the machines go round the hosts, from the one with this index on. */
+  place(firstHost: number, changes: object = {}): void {
+    const { hosts, machine, through } = this.hosts
+    const { kernelPath, initrdPath, append } = guestFiles()
+    const { storage, maxBitrate } = this.#options
+    const plan = {
+      cluster: 'test',
+      storage:
+        storage === 'rbd'
+          ? { template: 'rbd:rbd/template@golden', cephConf: this.ceph!.confPath }
+          : { template: `file:${this.templatePath}`, listen: `${machine.ipv4}:10809` },
+      transfer: { interface: machine.interface, ...(maxBitrate === undefined ? {} : { maxBitrate }) },
+      hostDefaults: { through, program: [process.execPath, COMMAND], interface: 'eth0' },
+      hosts: hosts.map(({ name, folder }) => ({ name, folder })),
+      vmDefaults: { accelerator: 'tcg', memoryMiB: 128, kernel: kernelPath, initrd: initrdPath, append },
+      vms: this.vms.map((name, index) => ({ name, host: this.hostOf(index + firstHost) })),
+      ...changes,
+    }
+    writeFileSync(this.planPath, stringify(plan))
+  }
+
+  hostOf(index: number): string {
+    return this.hosts.hosts[index % this.hosts.hosts.length]!.name
+  }
+
+  /** Files of a machine on the host where it is placed with {@link place} of 0, or on the host with that index. */
+  vmFolder(vm: string, hostIndex: number = this.vms.indexOf(vm)): string {
+    const { folder } = this.hosts.hosts[hostIndex % this.hosts.hosts.length]!
+    return join(folder, 'vms', 'test', vm)
+  }
+
+  /** Runs `skilfish COMMAND --json … FILE` to its end. */
+  async run(command: string, ...args: readonly string[]): Promise<CommandRun> {
+    const whole = [COMMAND, command, '--json', ...args, this.planPath]
+    const { status, output, said } = await new Promise<{ status: number; output: string; said: string }>((resolve) => {
+      const options = { env: this.environment, maxBuffer: 64 * 1024 * 1024 }
+      execFile(process.execPath, whole, options, (error: ExecFileException | null, stdout, stderr) => {
+        const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 255
+        resolve({ status: code, output: stdout, said: stderr })
+      })
+    })
+    const lines = output.split('\n').filter((line) => line.startsWith('{'))
+    const parsed = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
+    const error = parsed.find(({ type }) => type === 'error')
+    const result =
+      parsed.find(({ type }) => type === 'result') ?? (error?.['result'] as Record<string, unknown> | undefined)
+    const results = Array.isArray(result?.['results']) ? (result['results'] as CommandRun['results']) : []
+    const text = (name: string): string => (typeof error?.[name] === 'string' ? error[name] : '')
+    return { status, results, message: text('message'), code: text('code'), output: `${output}${said}` }
+  }
+
+  /** Runs it and expects it to succeed. */
+  async done(command: string, ...args: readonly string[]): Promise<CommandRun> {
+    const run = await this.run(command, ...args)
+    if (run.status !== 0) throw new Error(`skilfish ${command} failed (${run.status})\n${run.output}`)
+    return run
+  }
+
+  get environment(): NodeJS.ProcessEnv {
+    return COMMAND_ENVIRONMENT
+  }
+
+  /** The console of a running machine. */
+  async guest(vm: string, hostIndex?: number): Promise<GuestConsole> {
+    const guest = await GuestConsole.connect(join(this.vmFolder(vm, hostIndex), 'console.sock'))
+    this.#guests.push(guest)
+    return guest
+  }
+
+  /** Ends the storage at once and for ever. */
+  async killStorage(): Promise<void> {
+    if (this.ceph === undefined) process.kill(this.#serverPid()!, 'SIGKILL')
+    else await this.ceph.down()
+  }
+
+  /** Stops the storage where it is, as if the network had gone. */
+  pauseStorage(): void {
+    if (this.ceph === undefined) process.kill(this.#serverPid()!, 'SIGSTOP')
+    else this.ceph.pause()
+  }
+
+  resumeStorage(): void {
+    if (this.ceph === undefined) process.kill(this.#serverPid()!, 'SIGCONT')
+    else this.ceph.resume()
+  }
+
+  async down(): Promise<void> {
+    for (const guest of this.#guests.splice(0)) guest.close()
+    this.hosts.down()
+    await this.ceph?.down()
+    const server = this.#serverPid()
+    if (server !== undefined && existsSync(`/proc/${server}`)) process.kill(server, 'SIGKILL')
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  /** What an image of the storage holds, as a raw file of this machine. */
+  copyOfImage(vm: string): string {
+    const copy = join(this.folder, `${vm}.raw`)
+    if (this.ceph === undefined) {
+      const image = join(`${this.templatePath}.skilfish`, 'test', `${vm}.qcow2`)
+      runCommand('qemu-img', ['convert', '-U', '-O', 'raw', image, copy])
+    } else {
+      rmSync(copy, { force: true })
+      this.ceph.rbd('export', '--no-progress', `test.${vm}`, copy)
+    }
+    return copy
+  }
+
+  #serverPid(): number | undefined {
+    const path = join(`${this.templatePath}.skilfish`, 'test', 'server.pid')
+    return existsSync(path) ? Number(readFileSync(path, 'utf8')) : undefined
+  }
+}

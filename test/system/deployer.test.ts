@@ -1,0 +1,88 @@
+import { beforeAll, describe, expect, it } from 'vitest'
+import { guestFiles, verifyGuestDisk } from '../lab/guest.ts'
+import { TestCluster } from '../lab/test-cluster.ts'
+
+beforeAll(() => void guestFiles())
+
+/** Runs `work` with a cluster, and takes that down. */
+async function withCluster(
+  options: Parameters<typeof TestCluster.up>[0],
+  work: (cluster: TestCluster) => Promise<void>,
+): Promise<void> {
+  const cluster = await TestCluster.up(options)
+  try {
+    await work(cluster)
+  } finally {
+    await cluster.down()
+  }
+}
+
+describe.each(['file', 'rbd'] as const)('storage: %s', (storage) => {
+  it('switches four running machines, which go on when the storage is destroyed', { timeout: 300_000 }, () =>
+    withCluster({ storage, hostCount: 4 }, async (cluster) => {
+      await cluster.done('create')
+      await cluster.done('boot')
+      const guests = await Promise.all(cluster.vms.map((vm) => cluster.guest(vm)))
+      const runs = guests.map((guest) => guest.run({ opsPerSec: 200 }))
+      await cluster.done('fetch')
+      const { results } = await cluster.done('switch')
+      expect(results).toHaveLength(4)
+      for (const { result } of results) {
+        expect(result).toMatchObject({ wasLocal: false, wasYanked: false, connectionsAfter: 0 })
+        expect((result as { connectionsBefore: number }).connectionsBefore).toBeGreaterThan(0)
+      }
+      await cluster.killStorage()
+      // Twenty reports are twenty seconds of work without the storage.
+      for (const guest of guests) {
+        const before = guest.reports.length
+        await guest.nextReport(() => guest.reports.length >= before + 20, 60_000)
+        guest.stop()
+      }
+      for (const run of runs) expect(await run).toMatchObject({ bad: 0, errors: 0 })
+      for (const guest of guests) expect(await guest.verify()).toMatchObject({ bad: 0, errors: 0 })
+    }),
+  )
+
+  it('commits, boots on other hosts, and fetches only what is new', { timeout: 300_000 }, () =>
+    withCluster({ storage, hostCount: 2 }, async (cluster) => {
+      await cluster.done('up')
+      const digests = new Map<string, string>()
+      for (const [index, vm] of cluster.vms.entries()) {
+        const guest = await cluster.guest(vm)
+        await guest.write(1000 * index, 512, 7 + index)
+        digests.set(vm, (await guest.verify()).digest)
+        guest.close()
+      }
+      await cluster.done('shutdown')
+      const first = await cluster.done('commit')
+      for (const { result } of first.results) {
+        const { by, committedBytes, generation } = result as Record<string, unknown>
+        expect([by, generation]).toEqual(['bitmap', 1])
+        expect(committedBytes).toBeGreaterThanOrEqual(512 * 4096)
+        expect(committedBytes).toBeLessThan(8 * 1024 * 1024)
+      }
+      for (const vm of cluster.vms) expect(verifyGuestDisk(cluster.copyOfImage(vm)).digest).toBe(digests.get(vm))
+
+      cluster.place(1)
+      await cluster.done('boot')
+      for (const [index, vm] of cluster.vms.entries()) {
+        const guest = await cluster.guest(vm, index + 1)
+        expect(await guest.check(1000 * index, 512, 7 + index)).toMatchObject({ bad: 0, errors: 0 })
+        expect((await guest.verify()).digest).toBe(digests.get(vm))
+        guest.close()
+      }
+      const fetched = await cluster.done('fetch')
+      expect(fetched.output).toContain('"multicastBytes":0')
+      await cluster.done('switch')
+      const guest = await cluster.guest('vm1', 1)
+      expect((await guest.verify()).digest).toBe(digests.get('vm1'))
+      await guest.write(5000, 16, 99)
+      guest.close()
+      await cluster.done('shutdown')
+      const second = await cluster.done('commit')
+      expect(second.results[0]!['result']).toMatchObject({ by: 'bitmap', generation: 2, committedBytes: 65536 })
+      await cluster.done('destroy')
+      expect((await cluster.done('status')).results.map(({ record }) => record)).toEqual([undefined, undefined])
+    }),
+  )
+})
