@@ -102,7 +102,7 @@ export class TestCluster {
         storage === 'rbd'
           ? { template: 'rbd:rbd/template@golden', cephConf: this.ceph!.confPath }
           : { template: `file:${this.templatePath}`, listen: `${machine.ipv4}:10809` },
-      transfer: { interface: machine.interface, ...(maxBitrate === undefined ? {} : { maxBitrate }) },
+      transfer: { interface: machine.interfaceName, ...(maxBitrate === undefined ? {} : { maxBitrate }) },
       hostDefaults: { through, program: [process.execPath, COMMAND], interface: 'eth0' },
       hosts: hosts.map(({ name, folder }) => ({ name, folder })),
       vmDefaults: { accelerator: 'tcg', memoryMiB: 128, kernel: kernelPath, initrd: initrdPath, append },
