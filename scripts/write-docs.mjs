@@ -1,7 +1,8 @@
 // Writes what the documents take from the source: docs/errors.md from the table in src/errors.ts, and the help texts in
-// docs/command-line.md. Both are read from dist, so build first. test/unit/cli/documents.test.ts fails when they differ.
+// docs/command-line.md; and schemas/cluster.schema.json. All are read from dist, so build first. test/unit/cli/documents.test.ts fails when they differ.
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { CLUSTER_SCHEMA } from '../dist/deployer/index.js'
 import { ERROR_TABLE, EXIT_MEANING, EXIT_STATUS } from '../dist/errors.js'
 
 const at = (path) => new URL(`../${path}`, import.meta.url)
@@ -47,8 +48,12 @@ ${table(['Code', 'What happened', 'What to do', 'Exit status'], errors)}
 const commandLine = readFileSync(at('docs/command-line.md'), 'utf8')
 writeFileSync(
   at('docs/command-line.md'),
-  commandLine.replace(/(<!-- help: (\w+) -->\n).*?(<!-- end -->)/gs, (_all, head, program, tail) => {
-    const help = execFileSync(process.execPath, [at(`dist/cli/${program}.js`).pathname, '--help'], { encoding: 'utf8' })
+  commandLine.replace(/(<!-- help: ([\w ]+) -->\n).*?(<!-- end -->)/gs, (_all, head, words, tail) => {
+    const [program, ...command] = words.split(' ')
+    const args = [at(`dist/cli/${program}.js`).pathname, ...command, '--help']
+    const help = execFileSync(process.execPath, args, { encoding: 'utf8' })
     return `${head}\n\`\`\`\n${help.trimEnd()}\n\`\`\`\n\n${tail}`
   }),
 )
+
+writeFileSync(at('schemas/cluster.schema.json'), `${JSON.stringify(CLUSTER_SCHEMA, undefined, 2)}\n`)

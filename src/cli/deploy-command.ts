@@ -4,17 +4,17 @@ import { countParser, parseCap, type ValueParser } from './option-values.ts'
 import { definedOnly, OUTPUT_OPTIONS, outputChoice, parseTime, type OutputChoice } from './shared-options.ts'
 
 /** What `skilfish` can be told to do with a cluster. */
-const DEPLOY_COMMANDS = {
+export const DEPLOY_COMMANDS = {
   up: 'create, boot, fetch and switch',
   create: 'make an image in the storage for each machine that has none',
-  boot: 'start machines over their images in the storage, or over local copies',
-  fetch: 'bring the template to every host by multicast, and to machines what they alone have',
+  boot: 'start machines over the storage, or over local copies',
+  fetch: 'bring the template to every host by multicast',
   switch: 'switch running machines from the storage to the local copies',
   status: 'show every machine',
   shutdown: 'have guests power down',
-  commit: 'write what machines that are down have changed into their images',
+  commit: 'write what machines have changed into their images',
   destroy: 'remove machines that are down: overlays, copies and images',
-  evict: 'remove templates from hosts until what is left is small enough',
+  evict: 'remove templates from hosts',
 } as const
 
 export type DeployName = keyof typeof DEPLOY_COMMANDS
@@ -140,15 +140,17 @@ const EXAMPLES: Partial<Record<DeployName, readonly string[]>> = {
 const FORM: ProgramForm<Readonly<Record<string, OptionForm<unknown>>>> = {
   name: 'skilfish COMMAND',
   description:
-    'Boots virtual machines from shared storage, brings their template to every host by multicast, switches them to the local copy\n' +
-    'while they run, and commits their changes back.\n\nCommands:\n' +
-    Object.entries(DEPLOY_COMMANDS)
-      .map(([name, text]) => `  ${name.padEnd(9)} ${text}`)
-      .join('\n'),
+    'Boots virtual machines from shared storage, brings their template to every host by multicast, switches them to the local copy ' +
+    'while they run, and commits their changes back.',
   operand: 'FILE',
   options: {},
   groups: {},
-  notes: ['Each command has a --help of its own. What was interrupted goes on when it is called again.'],
+  notes: [
+    'Commands:',
+    ...Object.entries(DEPLOY_COMMANDS).map(([name, text]) => `  ${name.padEnd(9)} ${text}`),
+    '',
+    'Each command has a --help of its own, and goes on where it was interrupted.',
+  ],
   examples: ['skilfish up cluster.yaml', 'skilfish status --json cluster.yaml', 'skilfish commit cluster.yaml'],
   exits: ['success', 'internal', 'usage', 'receiversFailed', 'storage', 'peerLost', 'refused', 'interrupted'],
 }

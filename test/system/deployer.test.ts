@@ -76,7 +76,7 @@ describe.each(['file', 'rbd'] as const)('storage: %s', (storage) => {
       await cluster.done('switch')
       const guest = await cluster.guest('vm1', 1)
       expect((await guest.verify()).digest).toBe(digests.get('vm1'))
-      await guest.write(5000, 16, 99)
+      await guest.write(4992, 16, 99)
       guest.close()
       await cluster.done('shutdown')
       const second = await cluster.done('commit')

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
+import { DEPLOY_COMMANDS, parseDeployCommand } from '../../../src/cli/deploy-command.ts'
 import { parseKeygenCommand } from '../../../src/cli/keygen-command.ts'
 import { parseReceiveCommand } from '../../../src/cli/receive-command.ts'
 import { parseSendCommand } from '../../../src/cli/send-command.ts'
@@ -36,11 +37,17 @@ it('exit statuses are told apart by the shell, and each is used', () => {
   expect([...used].sort()).toEqual(Object.keys(EXIT_STATUS).sort())
 })
 
-it.each([
+type Help = { readonly kind: 'run' } | { readonly kind: 'text'; readonly text: string }
+
+const HELPS: readonly (readonly [program: string, help: Help])[] = [
   ['send', parseSendCommand(['--help'])],
   ['recv', parseReceiveCommand(['--help'])],
   ['keygen', parseKeygenCommand(['--help'])],
-])('docs/command-line.md shows the help of skilfish-%s as it is', (program, command) => {
+  ['skilfish', parseDeployCommand(['--help'])],
+  ...Object.keys(DEPLOY_COMMANDS).map((name) => [`skilfish ${name}`, parseDeployCommand([name, '--help'])] as const),
+]
+
+it.each(HELPS)('docs/command-line.md shows the help of %s as it is', (program, command) => {
   const [, shown] = read('command-line.md').split(`<!-- help: ${program} -->\n\n\`\`\`\n`)
   expect(shown?.split('\n```\n')[0]).toBe(command.kind === 'text' ? command.text.trimEnd() : 'no help')
 })

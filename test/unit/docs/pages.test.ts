@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { DEPLOY_COMMANDS, parseDeployCommand } from '../../../src/cli/deploy-command.ts'
 import { parseKeygenCommand } from '../../../src/cli/keygen-command.ts'
 import { parseReceiveCommand } from '../../../src/cli/receive-command.ts'
 import { parseSendCommand } from '../../../src/cli/send-command.ts'
@@ -40,7 +41,10 @@ const optionsIn = (text: string): string[] => [...new Set(text.match(/(?<![\w-])
 
 /** All that `--help` of the commands names. */
 const options = optionsIn(
-  [parseSendCommand(['--help']), parseReceiveCommand(['--help']), parseKeygenCommand(['--help'])]
+  [
+    ...[parseSendCommand(['--help']), parseReceiveCommand(['--help']), parseKeygenCommand(['--help'])],
+    ...Object.keys(DEPLOY_COMMANDS).map((name) => parseDeployCommand([name, '--help'])),
+  ]
     .map((command) => (command.kind === 'text' ? command.text : ''))
     .join('\n'),
 )
