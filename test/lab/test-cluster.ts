@@ -31,7 +31,7 @@ export interface TestClusterOptions {
   readonly storage: 'file' | 'rbd'
   readonly hostCount: number
   readonly vmCount?: number
-  /** Size of the template, bytes. Default 128 MiB. */
+  /** Size of the template, bytes. Default 64 MiB. */
   readonly sizeBytes?: number
   readonly maxBitrate?: string
 }
@@ -64,7 +64,7 @@ export class TestCluster {
       const { through, ipv4 } = hosts.storage
       if (options.storage === 'rbd') ceph = await CephCluster.up({ address: ipv4, through })
       const cluster = new TestCluster(options, hosts, ceph)
-      writeGuestDisk(cluster.templatePath, options.sizeBytes ?? 128 * 1024 * 1024)
+      writeGuestDisk(cluster.templatePath, options.sizeBytes ?? 64 * 1024 * 1024)
       if (ceph !== undefined) {
         ceph.rbd('import', '--no-progress', cluster.templatePath, 'template')
         ceph.rbd('snap', 'create', '--no-progress', 'template@golden')
