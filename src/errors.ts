@@ -346,7 +346,8 @@ const ERRORS = {
   },
   HOST_FAILED: {
     meaning: 'A host could not be reached, or something on it failed',
-    remedy: 'Check that the command which leads to the host works by itself, and that skilfish of the same version is there',
+    remedy:
+      'Check that the command which leads to the host works by itself, and that skilfish of the same version is there',
     exit: 'peerLost',
   },
   VM_DOWN: {
@@ -361,7 +362,8 @@ const ERRORS = {
   },
   QEMU_FAILED: {
     meaning: 'A program of QEMU cannot be started or failed',
-    remedy: 'Install QEMU and its block drivers (Debian: qemu-system-x86, qemu-utils, qemu-block-extra), and see what it says',
+    remedy:
+      'Install QEMU and its block drivers (Debian: qemu-system-x86, qemu-utils, qemu-block-extra), and see what it says',
     exit: 'storage',
   },
   NBD_FAILED: {
