@@ -44,6 +44,9 @@ import {
 /** How often progress is told, milliseconds. */
 const PROGRESS_INTERVAL_MS = 250
 
+/** But no more often than this for each receiver, milliseconds: progress names all, and anybody may make thousands up. */
+const PROGRESS_RECEIVER_MS = 0.25
+
 /**
  * Sends an image to every receiver of a group.
  *
@@ -143,7 +146,13 @@ class Transfer implements SendHandle {
         onError: (error) => this.#abort('sender-failed', error),
       })
       signal?.addEventListener('abort', abort, { once: true })
-      timer = setInterval(() => this.#tellProgress(), PROGRESS_INTERVAL_MS)
+      let dueMs = 0
+      timer = setInterval(() => {
+        if (performance.now() < dueMs) return
+        this.#tellProgress()
+        const receiverCount = this.#machine?.receiverCount ?? 0
+        dueMs = performance.now() + receiverCount * PROGRESS_RECEIVER_MS - PROGRESS_INTERVAL_MS / 2
+      }, PROGRESS_INTERVAL_MS)
       if (this.#isStartForced) this.start()
       const protection = [keys.isKeyed ? ', encrypted' : '', keys.isSigned ? ', signed' : ''].join('')
       this.#log(`session ${formatId(session)}${protection}, image ${identity.imageId} (${identity.imageName})`)

@@ -3,55 +3,16 @@
 //       for every tenth data packet sends one of its own; at SIGTERM prints {"forged"} and ends
 import { createSocket } from 'node:dgram'
 import { randomFillSync } from 'node:crypto'
-import koffi from 'koffi'
+import { openRaw } from './raw-udp.mjs'
 
 const [group, port, ownAddress] = process.argv.slice(2)
 
-const AF_INET = 2
-const SOCK_RAW = 3
-const IPPROTO_IP = 0
-const IPPROTO_RAW = 255
-const IP_MULTICAST_IF = 32
-const IP_MULTICAST_LOOP = 34
-
-const HEADERS = 28
 const DATA = 1
 const CONTROL = 2
 const SEALED = 4
 
-const libc = koffi.load('libc.so.6')
-const socket = libc.func('int socket(int domain, int type, int protocol)')
-const setsockopt = libc.func('int setsockopt(int fd, int level, int option, void *value, uint32_t length)')
-const sendto = libc.func(
-  'int64_t sendto(int fd, void *bytes, size_t length, int flags, void *address, uint32_t addressLength)',
-)
-
-const inet = (address) => Buffer.from(address.split('.').map(Number))
-
-const raw = socket(AF_INET, SOCK_RAW, IPPROTO_RAW)
-if (raw < 0) throw new Error('no raw socket: it takes root')
-setsockopt(raw, IPPROTO_IP, IP_MULTICAST_IF, inet(ownAddress), 4)
-// What it sends itself, it does not want to hear.
-setsockopt(raw, IPPROTO_IP, IP_MULTICAST_LOOP, Buffer.alloc(4), 4)
-
-const destination = Buffer.alloc(16)
-destination.writeUInt16LE(AF_INET, 0)
-inet(group).copy(destination, 4)
-
-/** Sends a UDP datagram to the group as if `from` had. The kernel fills in the length and checksum of IP; UDP goes without. */
-function sendAs(from, payload) {
-  const packet = Buffer.alloc(HEADERS + payload.length)
-  packet[0] = 0x45
-  packet[8] = 1
-  packet[9] = 17
-  inet(from.address).copy(packet, 12)
-  inet(group).copy(packet, 16)
-  packet.writeUInt16BE(from.port, 20)
-  packet.writeUInt16BE(Number(port), 22)
-  packet.writeUInt16BE(8 + payload.length, 24)
-  packet.set(payload, HEADERS)
-  if (sendto(raw, packet, packet.length, 0, destination, destination.length) < 0) throw new Error('sendto failed')
-}
+const send = openRaw(ownAddress)
+const toGroup = { address: group, port: Number(port) }
 
 /** Control packets of the session, to be repeated. */
 const recorded = []
@@ -76,7 +37,7 @@ listener.on('message', (packet, from) => {
   if (packet[3] !== DATA || ++dataCount % 10 !== 0) return
   const forged = FORGERIES[forgedCount % FORGERIES.length](Buffer.from(packet))
   forgedCount++
-  if (forged !== undefined) sendAs(from, forged)
+  if (forged !== undefined && !send(from, toGroup, forged)) throw new Error('sendto failed')
 })
 listener.bind({ address: group, port: Number(port) }, () => {
   listener.setRecvBufferSize(4 * 1024 * 1024)

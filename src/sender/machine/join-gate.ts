@@ -12,6 +12,13 @@ const UNSEEN_COUNT = 3
 /** Joins beyond what is allowed that count, at most: a crowd obeys the limit within a round trip, strangers do not. Ours. */
 const MAX_SURPLUS_COUNT = 64
 
+/**
+ * So long after it has closed, microseconds, all of a crowd have heard of it; and so many more Joins that do not count show that it is
+ * no crowd. Ours: longer than any round trip, and far from what losses do.
+ */
+const OBEY_US = 500_000
+const MAX_DEFIANT_COUNT = 256
+
 /** The gate is closed for so long in all, microseconds, at most: half as long again as the largest group needs. Ours. */
 const MAX_CLOSED_US = Math.round((1.5e6 * MAX_RECEIVER_COUNT) / JOINS_PER_SEC)
 
@@ -22,8 +29,8 @@ const SETTLE_US = 50_000
  * Lets receivers join at a bounded rate, though nobody knows how many wait. Each has drawn a number and may join while the limit
  * that Announce tells is above it. The gate is open, and closes when more have joined at once than is good: then nearly nobody may
  * join, and the limit rises again with each Announce. Those that have joined since, over the limit, show how many still wait, and
- * so by how much it may rise for {@link JOINS_PER_SEC}. Strangers who join in spite of it could keep it closed, but only for
- * a minute in all.
+ * so by how much it may rise for {@link JOINS_PER_SEC}. Strangers who join in spite of it have it opened for good; those who
+ * come no faster than they may could keep it closed, but only for a minute in all.
  */
 export class JoinGate {
   #limit: number = JOIN_DRAW_COUNT
@@ -32,6 +39,8 @@ export class JoinGate {
   #allowedUs: number
   /** Joins since the gate closed. */
   #joinedCount = 0
+  /** Joins that came in spite of it. */
+  #defiantCount = 0
   #settledUs = -Infinity
   #closedUs = 0
   /** How long it may yet be closed, as of `closedUs`. */
@@ -48,11 +57,11 @@ export class JoinGate {
 
   /**
    * A receiver has joined.
-   * @returns true when the gate has closed, which the group should hear of at once
+   * @returns true when the gate has closed, or opened for good, which the group should hear of at once
    */
   noteJoin(nowUs: number): boolean {
     this.#allow(nowUs)
-    if (this.#allowance <= -MAX_SURPLUS_COUNT) return false
+    if (this.#allowance <= -MAX_SURPLUS_COUNT) return this.#isDefied(nowUs)
     this.#allowance--
     this.#joinedCount++
     if (this.#allowance >= 0 || this.#limit < JOIN_DRAW_COUNT || this.#closableUs <= 0) return false
@@ -69,10 +78,9 @@ export class JoinGate {
     if (this.#limit === JOIN_DRAW_COUNT) return
     const isOverdue = nowUs >= this.#closedUs + this.#closableUs
     const rise = Math.max(0, this.#allowance) / (this.#joinedCount + UNSEEN_COUNT)
-    this.#limit = isOverdue ? JOIN_DRAW_COUNT : Math.min(JOIN_DRAW_COUNT, Math.floor(this.#limit * (1 + rise)))
-    if (this.#limit < JOIN_DRAW_COUNT) return
-    this.#settledUs = nowUs + SETTLE_US
-    this.#closableUs -= nowUs - this.#closedUs
+    const limit = isOverdue ? JOIN_DRAW_COUNT : Math.floor(this.#limit * (1 + rise))
+    if (limit >= JOIN_DRAW_COUNT) this.#open(nowUs, this.#closableUs - (nowUs - this.#closedUs))
+    else this.#limit = limit
   }
 
   /** How many receivers there are when so many are live: those that may not join yet included. */
@@ -84,6 +92,20 @@ export class JoinGate {
   /** When all that waited have joined; Infinity: not before the gate is open. */
   get settledUs(): number {
     return this.#settledUs
+  }
+
+  /** A Join comes that is none of a crowd's. True when that opens the gate. */
+  #isDefied(nowUs: number): boolean {
+    if (this.#limit === JOIN_DRAW_COUNT || nowUs < this.#closedUs + OBEY_US) return false
+    if (++this.#defiantCount <= MAX_DEFIANT_COUNT) return false
+    this.#open(nowUs, 0)
+    return true
+  }
+
+  #open(nowUs: number, closableUs: number): void {
+    this.#limit = JOIN_DRAW_COUNT
+    this.#settledUs = nowUs + SETTLE_US
+    this.#closableUs = closableUs
   }
 
   #allow(nowUs: number): void {

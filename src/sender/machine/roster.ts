@@ -68,7 +68,8 @@ interface AddressCount {
  */
 export class Roster {
   readonly #members = new Map<string, Member>()
-  /** Those that have never reported, and those that have left or were dropped, by the order in which that came. */
+  /** Those that have never reported: mute ones, others by the time at which they joined; and those that have left or were dropped. */
+  readonly #mute = new Set<Member>()
   readonly #silent = new Set<Member>()
   readonly #gone = new Set<Member>()
   readonly #addresses = new Map<string, AddressCount>()
@@ -175,7 +176,8 @@ export class Roster {
   report(nowUs: number, report: Report): void {
     const member = this.#members.get(formatId(report.receiver))
     if (member === undefined) return
-    if (this.#silent.delete(member) && member.state === 'live') this.#noteSpeaker(member)
+    const isFirst = this.#silent.delete(member) || this.#mute.delete(member)
+    if (isFirst && member.state === 'live') this.#noteSpeaker(member)
     member.reportedUs = nowUs
     if (report.settledCount > member.settledCount) member.progressUs = nowUs
     member.settledCount = report.settledCount
@@ -246,7 +248,10 @@ export class Roster {
   noteMute(nowUs: number, reportIntervalUs: number): void {
     const sinceUs = nowUs - Math.max(PROBATION_US, 2 * reportIntervalUs)
     for (const member of this.#silent) {
-      if (member.isMute || member.state !== 'live' || member.joinedUs >= sinceUs) continue
+      if (member.joinedUs >= sinceUs) break
+      this.#silent.delete(member)
+      this.#mute.add(member)
+      if (member.state !== 'live') continue
       member.isMute = true
       this.#muteCount++
       if (this.#lowest === 0) this.#lowest = undefined
@@ -328,8 +333,9 @@ export class Roster {
 
   /** Forgets one that has never reported, or is gone. False when there is none. */
   #makeRoom(): boolean {
-    for (const members of [this.#silent, this.#gone]) {
+    for (const members of [this.#mute, this.#silent, this.#gone]) {
       for (const member of members) {
+        this.#mute.delete(member)
         this.#silent.delete(member)
         this.#gone.delete(member)
         this.#members.delete(member.key)

@@ -228,6 +228,11 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     return { frames, receivers, dueRepairs: this.#planner.dueCount, askers, ...this.#outbox.waiting }
   }
 
+  /** How many {@link receivers} there are. */
+  get receiverCount(): number {
+    return this.#roster.knownCount
+  }
+
   /** All receivers that ever joined. */
   receivers(): ReceiverView[] {
     return this.#roster.views()

@@ -71,7 +71,8 @@ describe('the join gate', () => {
 
   test('is not held back for long by those who join in spite of it', () => {
     const gate = closedGate()
-    for (let joined = 0; joined < MAX_RECEIVER_COUNT; joined++) gate.noteJoin(0)
+    for (let joined = 0; joined < MAX_RECEIVER_COUNT; joined++) expect(gate.noteJoin(400_000)).toBe(false)
+    expect(gate.limit).toBeLessThan(JOIN_DRAW_COUNT)
     const joined = joinsOf(gate, 100, 200)
     expect(joined.at(-1)).toBe(100)
     expect(gate.limit).toBe(JOIN_DRAW_COUNT)
@@ -81,13 +82,24 @@ describe('the join gate', () => {
     const gate = closedGate()
     let [nowUs, closedCount] = [0, 0]
     for (; nowUs < 200_000_000; nowUs += STEP_US) {
-      for (let joined = 0; joined < 1000; joined++) gate.noteJoin(nowUs)
+      for (let joined = 0; joined < 20; joined++) gate.noteJoin(nowUs)
       gate.step(nowUs)
       if (gate.limit < JOIN_DRAW_COUNT) closedCount++
     }
     expect((closedCount * STEP_US) / 1e6).toBeGreaterThan(55)
     expect((closedCount * STEP_US) / 1e6).toBeLessThan(62)
     expect(gate.settledUs).toBeLessThan(62_100_000)
+  })
+
+  test('opens at once, and for good, when thousands join that should have heard of it', () => {
+    const gate = closedGate()
+    for (let joined = 0; joined < 1000; joined++) gate.noteJoin(100_000)
+    const answers = Array.from({ length: 1000 }, () => gate.noteJoin(600_000))
+    expect(answers.filter(Boolean)).toEqual([true])
+    expect(gate.limit).toBe(JOIN_DRAW_COUNT)
+    expect(gate.settledUs).toBe(650_000)
+    for (let joined = 0; joined < 1000; joined++) expect(gate.noteJoin(10_000_000)).toBe(false)
+    expect(gate.limit).toBe(JOIN_DRAW_COUNT)
   })
 
   test('closes again for the next crowd', () => {
