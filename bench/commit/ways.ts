@@ -61,13 +61,7 @@ export const WAYS: readonly Way[] = [
     name: 'diff',
     text: "the overlay's clusters into `rbd import-diff`",
     needsFuse: false,
-    commit: (commit) => importDiff(commit, 10),
-  },
-  {
-    name: 'diff-32',
-    text: 'the same, 32 writes at once instead of 10',
-    needsFuse: false,
-    commit: (commit) => importDiff(commit, 32),
+    commit: importDiff,
   },
 ]
 
@@ -119,8 +113,8 @@ interface MapEntry {
   readonly offset?: number
 }
 
-async function importDiff(commit: Commit, writeCount: number): Promise<void> {
-  const options = ['--conf', commit.confPath, '--rbd-concurrent-management-ops', String(writeCount), '--no-progress']
+async function importDiff(commit: Commit): Promise<void> {
+  const options = ['--conf', commit.confPath, '--no-progress']
   const rbd = spawn('rbd', [...options, 'import-diff', '-', `rbd/${commit.image}`], {
     stdio: ['pipe', 'ignore', 'inherit'],
     env: COMMAND_ENVIRONMENT,
