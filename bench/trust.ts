@@ -1,14 +1,15 @@
 // What a group key and signatures cost: transfers without and with them, in turn, in the same lab.  npm run bench:trust
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
 import type { SendResult } from '../src/index.ts'
 import { runCommand } from '../test/lab/command.ts'
 import { requireIdentical, writeRandomImage } from '../test/lab/images.ts'
 import { Lab } from '../test/lab/lab.ts'
 import { measureTransfer } from '../test/lab/measured-transfer.ts'
+import { fixed, megabits, shown, table, whole } from './figures.ts'
 import { readEnvironment } from './peers/environment.ts'
-import { spreadOf, type Spread } from './peers/statistics.ts'
+import { spreadOf } from './peers/statistics.ts'
 
 const PROGRAMS = join(import.meta.dirname, '../dist/cli')
 
@@ -135,32 +136,8 @@ function report(modes: readonly Mode[], runs: readonly (readonly Run[])[]): { te
     const verdict = bar === undefined ? '' : `${ratio.median >= bar ? 'met' : 'missed'} (${bar})`
     if (verdict.startsWith('missed')) isMet = false
     const rates = spreadOf(runs[index]!.map(({ bitsPerSec }) => bitsPerSec))
-    return [...[name, shown(rates, megabits), shown(ratio, fixed), verdict], shown(spreadOf(cpuRatios), fixed)].join(
-      ' | ',
-    )
+    return [name, shown(rates, megabits), shown(ratio, fixed), verdict, shown(spreadOf(cpuRatios), fixed)]
   })
-  const head = 'Session | Throughput, Mbit/s | Throughput / open | Bar | Processor time / open'
-  const lines = [head, head.replace(/[^|]+/g, ' --- ').trim(), ...rows].map((row) => `| ${row} |`)
-  return { text: `${lines.join('\n')}\n`, isMet }
-}
-
-function fixed(value: number): string {
-  return value.toFixed(2)
-}
-
-function megabits(bitsPerSec: number): string {
-  return String(Math.round(bitsPerSec / 1e6))
-}
-
-function shown({ median, min, max }: Spread, format: (value: number) => string): string {
-  return `${format(median)} [${format(min)}–${format(max)}]`
-}
-
-function whole(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text)
-    if (!Number.isInteger(value) || value < least || value > most)
-      throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`)
-    return value
-  }
+  const head = ['Session', 'Throughput, Mbit/s', 'Throughput / open', 'Bar', 'Processor time / open']
+  return { text: table([head, ...rows]), isMet }
 }
