@@ -1,4 +1,5 @@
-import { execFile, type ExecFileException } from 'node:child_process'
+import { execFile, spawn, type ChildProcess, type ExecFileException } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -25,6 +26,13 @@ export interface CommandRun {
   readonly message: string
   readonly code: string
   readonly output: string
+}
+
+/** A `skilfish` under way. */
+export interface StartedCommand {
+  readonly process: ChildProcess
+  readonly said: (text: string) => Promise<void>
+  readonly ended: Promise<void>
 }
 
 export interface TestClusterOptions {
@@ -126,7 +134,7 @@ export class TestCluster {
   async run(command: string, ...args: readonly string[]): Promise<CommandRun> {
     const whole = [COMMAND, command, '--json', ...args, this.planPath]
     const { status, output, said } = await new Promise<{ status: number; output: string; said: string }>((resolve) => {
-      const options = { env: this.environment, maxBuffer: 64 * 1024 * 1024 }
+      const options = { env: COMMAND_ENVIRONMENT, maxBuffer: 64 * 1024 * 1024 }
       execFile(process.execPath, whole, options, (error: ExecFileException | null, stdout, stderr) => {
         const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 255
         resolve({ status: code, output: stdout, said: stderr })
@@ -149,8 +157,47 @@ export class TestCluster {
     return run
   }
 
-  get environment(): NodeJS.ProcessEnv {
-    return COMMAND_ENVIRONMENT
+  /** Starts `skilfish COMMAND --json … FILE`. `said` waits until it has said a text on standard output. */
+  start(command: string, ...args: readonly string[]): StartedCommand {
+    const process_ = spawn(process.execPath, [COMMAND, command, '--json', ...args, this.planPath], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: COMMAND_ENVIRONMENT,
+    })
+    let output = ''
+    const lookers = new Set<() => void>()
+    process_.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text
+      for (const look of lookers) look()
+    })
+    const ended = once(process_, 'close').then(() => undefined)
+    const said = (text: string): Promise<void> =>
+      new Promise((resolve, reject) => {
+        const look = (): void => {
+          if (output.includes(text)) resolve()
+        }
+        lookers.add(look)
+        look()
+        void ended.then(() => reject(new Error(`skilfish ${command} ended and never said ${text}\n${output}`)))
+      })
+    return { process: process_, said, ended }
+  }
+
+  /** Waits until the lease of a deployer that was killed has ended: as if a minute had gone by. */
+  async waitForLease(): Promise<void> {
+    if (this.ceph !== undefined) throw new Error('only for files')
+    const path = join(`${this.templatePath}.skilfish`, 'test', 'lease')
+    const lease = JSON.parse(readFileSync(path, 'utf8')) as { expiresMs: number }
+    writeFileSync(path, JSON.stringify({ ...lease, expiresMs: Date.now() - 1 }))
+    await this.#hostStepsEnded()
+  }
+
+  /** What hosts still do for a deployer that is gone, they give up. */
+  async #hostStepsEnded(): Promise<void> {
+    const isBusy = (): boolean =>
+      runCommand('ps', ['-eo', 'args'])
+        .split('\n')
+        .some((line) => line.endsWith(`${COMMAND} host`))
+    while (isBusy()) await new Promise((resolve) => setTimeout(resolve, 50))
   }
 
   /** The console of a running machine. */
