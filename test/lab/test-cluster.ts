@@ -14,7 +14,8 @@ const COMMAND = join(import.meta.dirname, '../../dist/cli/skilfish.js')
 
 const PACKAGES = {
   'qemu-system-x86': ['qemu-system-x86_64'],
-  'qemu-utils': ['qemu-img', 'qemu-storage-daemon', 'qemu-io'],
+  'qemu-system-common': ['qemu-storage-daemon'],
+  'qemu-utils': ['qemu-img', 'qemu-io'],
 }
 
 /** What a run of `skilfish` came to. */
