@@ -1,9 +1,12 @@
 // `npm run demo:cluster`: the deployer on this one machine. Two hosts (folders), storage in files, four small machines that read and
 // write under verification all the time: booted from the storage, fetched over real multicast, switched while they run; then the
 // storage is killed, and they go on; at last they are shut down and committed. Installs nothing; says what is missing.
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { SkilfishError } from '../src/errors.ts'
 import { Deployer, parseCluster } from '../src/deployer/index.ts'
 import { absentPackages, runCommand } from '../test/lab/command.ts'
 import { GuestConsole } from '../test/lab/guest-console.ts'
@@ -11,9 +14,9 @@ import { guestFiles, verifyGuestDisk, writeGuestDisk } from '../test/lab/guest.t
 
 const PACKAGES = {
   'qemu-system-x86': ['qemu-system-x86_64'],
-  'qemu-utils': ['qemu-img', 'qemu-io', 'qemu-storage-daemon'],
+  'qemu-system-common': ['qemu-storage-daemon'],
+  'qemu-utils': ['qemu-img', 'qemu-io'],
   gcc: ['gcc'],
-  cpio: ['cpio'],
 }
 
 const VM_COUNT = 4
@@ -39,11 +42,20 @@ async function timed<Result>(step: string, work: () => Promise<Result>): Promise
   return result
 }
 
-function describeCluster(templatePath: string): string {
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+function describeCluster(templatePath: string, port: number): string {
   const { kernelPath, initrdPath, append } = guestFiles()
   return JSON.stringify({
     cluster: 'demo',
-    storage: { template: `file:${templatePath}`, listen: '127.0.0.1:10809' },
+    storage: { template: `file:${templatePath}`, listen: `127.0.0.1:${port}` },
     transfer: { interface: 'lo', maxBitrate: '400M' },
     hostDefaults: { interface: 'lo' },
     hosts: ['host1', 'host2'].map((name) => ({ name, folder: join(folder, name) })),
@@ -55,7 +67,7 @@ function describeCluster(templatePath: string): string {
 async function demo(): Promise<boolean> {
   const templatePath = join(folder, 'template.raw')
   writeGuestDisk(templatePath, DISK_BYTES)
-  const plan = parseCluster(describeCluster(templatePath), 'the demo')
+  const plan = parseCluster(describeCluster(templatePath, await freePort()), 'the demo')
   const deployer = new Deployer(plan)
   try {
     await timed('create', () => deployer.create())
@@ -70,10 +82,11 @@ async function demo(): Promise<boolean> {
     const switched = await timed('switch all machines', () => deployer.switch())
     process.kill(Number(readFileSync(`${templatePath}.skilfish/demo/server.pid`, 'utf8')), 'SIGKILL')
     await timed('storage killed; the guests go on', async () => {
-      for (const guest of guests) {
+      const alone = guests.map((guest) => {
         const end = guest.reports.length + ALONE_SECONDS
-        await guest.nextReport(() => guest.reports.length >= end, 60_000)
-      }
+        return guest.nextReport(() => guest.reports.length >= end, 60_000)
+      })
+      await Promise.all(alone)
     })
     for (const guest of guests) guest.stop()
     const results = await Promise.all(runs)
@@ -117,6 +130,10 @@ function exportImage(templatePath: string, vm: string, target: string): void {
 
 try {
   process.exitCode = (await demo()) ? 0 : 1
+} catch (error) {
+  if (!(error instanceof SkilfishError)) throw error
+  console.error(`${error.message}\n  ${error.remedy}`)
+  process.exitCode = error.exitStatus
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }

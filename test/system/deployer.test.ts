@@ -33,11 +33,12 @@ describe.each(['file', 'rbd'] as const)('storage: %s', (storage) => {
       }
       await cluster.killStorage()
       // Twenty reports are twenty seconds of work without the storage.
-      for (const guest of guests) {
-        const before = guest.reports.length
-        await guest.nextReport(() => guest.reports.length >= before + 20, 60_000)
-        guest.stop()
-      }
+      const alone = guests.map((guest) => {
+        const end = guest.reports.length + 20
+        return guest.nextReport(() => guest.reports.length >= end, 60_000)
+      })
+      await Promise.all(alone)
+      for (const guest of guests) guest.stop()
       for (const run of runs) expect(await run).toMatchObject({ bad: 0, errors: 0 })
       for (const guest of guests) expect(await guest.verify()).toMatchObject({ bad: 0, errors: 0 })
     }),

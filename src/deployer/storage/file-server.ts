@@ -157,10 +157,13 @@ export class FileServer {
       await startNbdServer(qmp, { type: 'inet', host, port: String(port) }, MAX_CONNECTIONS)
       await addNbdExport(qmp, { id: TEMPLATE, nodeName: TEMPLATE, name: TEMPLATE })
       return qmp
-    } catch (error) {
+    } catch (cause) {
       await qmp.execute('quit').catch(() => undefined)
       qmp.close()
-      throw error
+      const { host, port } = this.#listen
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      const text = `cannot listen at ${host}:${port}: ${reason}; choose a free address of this machine for storage.listen`
+      throw new SkilfishError('STORAGE_FAILED', text, { cause })
     }
   }
 
