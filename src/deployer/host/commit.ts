@@ -1,9 +1,11 @@
 import { stat } from 'node:fs/promises'
 import { SkilfishError } from '../../errors.ts'
-import { queryBlockJobs, queryBlockNodes, startBackup, waitForBlockJob } from '../../qmp/index.ts'
+import { queryBlockNodes } from '../../qmp/index.ts'
 import { forEach, pieces, totalBytes, type ImageRange } from '../extents.ts'
 import type { CommitReport, StepRequest } from '../host-protocol.ts'
 import { findBase } from './base-cache.ts'
+import { ByteRate } from './byte-rate.ts'
+import type { NbdClient } from './nbd-client.ts'
 import { BITMAP, localNode, NODE, overlayFileNode, overlayNode, remoteNodes, type NamedNode } from './block-graph.ts'
 import { HostFolder, readJson, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
 import { findQemu } from './qemu-process.ts'
@@ -13,12 +15,8 @@ import { runTool } from './tool.ts'
 type CommitRequest = StepRequest & { step: 'commit' }
 
 const TARGET = 'target'
-const JOB = 'commit'
 
-/** How long the copy may take, milliseconds: what a timer of Node.js holds. Its rate may be capped as low as anybody likes. */
-const COPY_TIMEOUT_MS = 2_000_000_000
-
-/** Bytes compared at once, and comparisons under way at a time. */
+/** Bytes copied or compared at once, and how many of these are under way at a time. */
 const PIECE_BYTES = 1024 * 1024
 const DEPTH = 8
 
@@ -43,16 +41,20 @@ export async function commit(
     await daemon.add({ ...overlayFileNode(folder.overlay), 'read-only': true })
     const isLocal = nodes.some(({ 'node-name': name }) => name === NODE.local)
     await daemon.add({ ...overlayNode(isLocal ? NODE.local : NODE.remote), 'read-only': true })
-    await daemon.add({ driver: 'raw', 'node-name': TARGET, file: request.target })
-    const overlay = (await queryBlockNodes(daemon.qmp)).find(({ nodeName }) => nodeName === NODE.overlay)
-    const bitmap = overlay?.dirtyBitmaps.find(({ name, isInconsistent }) => name === BITMAP && !isInconsistent)
+    // Zeros take no room in the storage.
+    const sparse = { discard: 'unmap', 'detect-zeroes': 'unmap' } as const
+    await daemon.add({ driver: 'raw', 'node-name': TARGET, file: { ...request.target, discard: 'unmap' }, ...sparse })
+    const node = (await queryBlockNodes(daemon.qmp)).find(({ nodeName }) => nodeName === NODE.overlay)
+    const bitmap = node?.dirtyBitmaps.find(({ name, isInconsistent }) => name === BITMAP && !isInconsistent)
     const by = bitmap === undefined ? 'overlay' : 'bitmap'
     const startedMs = performance.now()
     const ranges = by === 'bitmap' ? await dirtyRanges(daemon) : await allocatedRanges(folder)
+    const [overlay, target] = [await daemon.open(NODE.overlay, false), await daemon.open(TARGET, true)]
     const committedBytes = totalBytes(ranges)
-    if (committedBytes > 0) await copy(daemon, by, request.bytesPerSec, onProgress)
+    await copy(overlay, target, ranges, request.bytesPerSec, onProgress)
     const copiedMs = performance.now()
-    await verify(daemon, ranges, request.vm)
+    await verify(overlay, target, ranges, request.vm)
+    await Promise.all([overlay.close(), target.close()])
     return { by, committedBytes, copyMs: copiedMs - startedMs, verifyMs: performance.now() - copiedMs }
   } finally {
     await daemon.stop()
@@ -93,31 +95,25 @@ async function baseNodes(
   return [localNode(base.path, journal.generation === 0 ? undefined : folder.uniquePath(journal.generation))]
 }
 
-/** How often the job is asked how far it is, milliseconds. */
-const LOOK_MS = 500
-
+/**
+ * Copies by reading and writing through QEMU. `blockdev-backup` copies cluster by cluster, which took RBD 2.6 times as long
+ * (bench/results/commit.md).
+ */
 async function copy(
-  daemon: StorageDaemon,
-  by: CommitReport['by'],
+  overlay: NbdClient,
+  target: NbdClient,
+  ranges: readonly ImageRange[],
   bytesPerSec: number,
   onProgress: (percent: number, bitsPerSec: number) => void,
 ): Promise<void> {
-  const done = waitForBlockJob(daemon.qmp, JOB, COPY_TIMEOUT_MS)
-  const common = { 'job-id': JOB, device: NODE.overlay, target: TARGET, speed: bytesPerSec }
-  if (by === 'overlay') await startBackup(daemon.qmp, { ...common, sync: 'top' })
-  else await startBackup(daemon.qmp, { ...common, sync: 'bitmap', bitmap: BITMAP, 'bitmap-mode': 'never' })
-  const startedMs = performance.now()
-  const timer = setInterval(() => {
-    void queryBlockJobs(daemon.qmp)
-      .then(([job]) => {
-        if (job === undefined) return
-        const elapsedMs = performance.now() - startedMs
-        onProgress((100 * job.doneBytes) / Math.max(1, job.totalBytes), (8000 * job.doneBytes) / elapsedMs)
-      })
-      .catch(() => undefined)
-  }, LOOK_MS)
-  const failure = await done.finally(() => clearInterval(timer))
-  if (failure !== undefined) throw new SkilfishError('COMMIT_FAILED', `cannot write to the image: ${failure}`)
+  const rate = new ByteRate(bytesPerSec)
+  const wholeBytes = totalBytes(ranges)
+  await forEach(pieces(ranges, PIECE_BYTES), DEPTH, async ({ offset, lengthBytes }) => {
+    await rate.take(lengthBytes)
+    await target.write(offset, await overlay.read(offset, lengthBytes))
+    onProgress((100 * rate.totalBytes) / wholeBytes, rate.bitsPerSec)
+  })
+  await target.flush()
 }
 
 /** What the bitmap marks. QEMU's client of its own NBD exports takes marked parts for holes when it is told to look at a bitmap. */
@@ -149,13 +145,11 @@ async function mapped(
   return entries.map(({ start, length }) => ({ offset: start, lengthBytes: length }))
 }
 
-async function verify(daemon: StorageDaemon, ranges: readonly ImageRange[], vm: string): Promise<void> {
-  const [written, wanted] = [await daemon.open(TARGET, false), await daemon.open(NODE.overlay, false)]
+async function verify(overlay: NbdClient, target: NbdClient, ranges: readonly ImageRange[], vm: string): Promise<void> {
   await forEach(pieces(ranges, PIECE_BYTES), DEPTH, async ({ offset, lengthBytes }) => {
-    const [a, b] = await Promise.all([written.read(offset, lengthBytes), wanted.read(offset, lengthBytes)])
-    if (a.equals(b)) return
+    const [wanted, written] = await Promise.all([overlay.read(offset, lengthBytes), target.read(offset, lengthBytes)])
+    if (wanted.equals(written)) return
     const text = `what the storage has from ${offset} to ${offset + lengthBytes} is not what was written`
     throw new SkilfishError('COMMIT_FAILED', `cannot commit ${vm}: ${text}`)
   })
-  await Promise.all([written.close(), wanted.close()])
 }
