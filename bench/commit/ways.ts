@@ -1,10 +1,20 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { open, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
-import { addBlockNode, QmpClient, quitQemu, startBackup, waitForBlockJob } from '../../src/qmp/index.ts'
+import { runStep } from '../../src/deployer/index.ts'
+import {
+  addBlockNode,
+  QmpClient,
+  quitQemu,
+  startBackup,
+  waitForBlockJob,
+  type BlockNodeOptions,
+} from '../../src/qmp/index.ts'
 import { encodeRbdRecord, type WritableRbdRecord } from '../../src/rbd/index.ts'
 import { COMMAND_ENVIRONMENT } from '../../test/lab/command.ts'
 
@@ -58,6 +68,12 @@ export const WAYS: readonly Way[] = [
     commit: backUp,
   },
   {
+    name: 'skilfish',
+    text: '`skilfish commit`: what the bitmap marks, written through QEMU, and read back',
+    needsFuse: false,
+    commit: commitAsDeployer,
+  },
+  {
     name: 'diff',
     text: "the overlay's clusters into `rbd import-diff`",
     needsFuse: false,
@@ -99,6 +115,34 @@ async function backUp({ overlayPath, basePath, image, confPath }: Commit): Promi
   } finally {
     if (daemon.exitCode === null) daemon.kill('SIGKILL')
     await rm(path, { force: true })
+  }
+}
+
+/** The host's step of `skilfish commit`, in a folder that looks as if the machine had run on this host. */
+async function commitAsDeployer({ overlayPath, basePath, image, confPath }: Commit): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'skilfish-commit-'))
+  try {
+    const { ino, ctimeNs, size } = await stat(basePath, { bigint: true })
+    const base = { key: 'base', identity: 'base', sizeBytes: Number(size) }
+    const vm = join(folder, 'vms/bench/vm')
+    await mkdir(join(folder, 'bases'), { recursive: true })
+    await mkdir(vm, { recursive: true })
+    await symlink(basePath, join(folder, 'bases/base.raw'))
+    await symlink(overlayPath, join(vm, 'overlay.qcow2'))
+    const record = { ...base, rootDigest: '', inode: String(ino), changedNs: String(ctimeNs) }
+    await writeFile(join(folder, 'bases/base.json'), JSON.stringify(record))
+    const journal = { generation: 0, sizeBytes: base.sizeBytes, base: 'local', localPath: basePath }
+    await writeFile(join(vm, 'vm.json'), JSON.stringify(journal))
+    const target: BlockNodeOptions = { driver: 'rbd', pool: 'rbd', image, conf: confPath }
+    await runStep(
+      {
+        ...{ step: 'commit', folder, cluster: 'bench', vm: 'vm', generation: 1, base, bytesPerSec: 0 },
+        ...{ remote: target, target },
+      },
+      { signal: new AbortController().signal, onProgress: () => undefined },
+    )
+  } finally {
+    await rm(folder, { recursive: true, force: true })
   }
 }
 
