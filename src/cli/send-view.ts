@@ -105,7 +105,7 @@ function verboseRows({ imageId, sessionId, rootDigest, socket, stats, sliceCount
     ['image id', imageId],
     ['session', sessionId],
     ['root digest', rootDigest],
-    ['slices', `${sliceCount}, ${stats.slicesDeferred} deferred`],
+    ['slices', `${sliceCount}, ${stats.slicesDeferred} deferred, ${stats.slicesSpared} spared`],
     [
       'feedback',
       `${formatCount(stats.nacks, 'NACK')}, ${stats.malformedPackets} malformed, ${stats.foreignPackets} foreign, ${stats.forgedPackets} forged`,

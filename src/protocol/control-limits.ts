@@ -32,6 +32,11 @@ export function findLimitBreach(message: ControlMessage): string | undefined {
         whole('rateBitsPerSec', message.rateBitsPerSec)
       )
     case 'join':
+      return (
+        receiver(message.receiver) ??
+        text('name', message.name) ??
+        each('settled', message.settled ?? [], LIMITS.rangesPerMessage, range)
+      )
     case 'done':
       return receiver(message.receiver) ?? text('name', message.name)
     case 'join-ack':

@@ -1,7 +1,7 @@
 import { findLimitBreach } from './control-limits.ts'
 import { skilfish as wire } from './generated/control.js'
 import type { Id64 } from './ids.ts'
-import type { AbortReason, Announce, ControlMessage, Nack, Phase, RepairEcho, SliceRange } from './messages.ts'
+import type { AbortReason, Announce, ControlMessage, Join, Nack, Phase, RepairEcho, SliceRange } from './messages.ts'
 import { CONTROL_HEADER_BYTES, controlPacketBytesAt, encodePrefixInto, PacketType, PREFIX_BYTES } from './packet.ts'
 import { MAX_CONTROL_BYTES } from './params.ts'
 
@@ -85,7 +85,7 @@ function toWire(message: ControlMessage): wire.Control.$Properties {
       return { announce: { ...rest, phase, ...(imageBytes === undefined ? {} : { imageBytes }) } }
     }
     case 'join':
-      return { join: { ...message, receiver: toWide(message.receiver) } }
+      return { join: { ...message, receiver: toWide(message.receiver), settled: toPairs(message.settled ?? []) } }
     case 'join-ack':
       return { joinAck: { receivers: message.receivers.map(toWide) } }
     case 'report':
@@ -132,7 +132,7 @@ function toWire(message: ControlMessage): wire.Control.$Properties {
 /** The message in our terms; undefined when it is none or lacks a part. */
 function fromWire(from: wire.Control.$Shape): ControlMessage | undefined {
   if (from.announce) return announceFrom(from.announce)
-  if (from.join) return { kind: 'join', receiver: toId(from.join.receiver), name: from.join.name ?? '' }
+  if (from.join) return joinFrom(from.join)
   if (from.joinAck) return { kind: 'join-ack', receivers: from.joinAck.receivers?.map(toId) ?? [] }
   if (from.report) {
     return {
@@ -200,6 +200,13 @@ function announceFrom(from: wire.Announce.$Shape): Announce | undefined {
     sentAtUs: from.sentAtUs ?? 0,
     rateBitsPerSec: toNumber(from.rateBitsPerSec),
   }
+}
+
+function joinFrom(from: wire.Join.$Shape): Join | undefined {
+  const settled = toRanges(from.settled ?? [])
+  if (settled === undefined) return undefined
+  const join = { kind: 'join', receiver: toId(from.receiver), name: from.name ?? '' } as const
+  return settled.length === 0 ? join : { ...join, settled }
 }
 
 function nackFrom(from: wire.Nack.$Shape): Nack | undefined {

@@ -76,7 +76,10 @@ function describeMessage(message: ControlMessage): string[] {
         `sentAtUs=${message.sentAtUs}`,
         `bitsPerSec=${message.rateBitsPerSec}`,
       ]
-    case 'join':
+    case 'join': {
+      const settled = message.settled === undefined ? [] : [`settled=${list(message.settled, formatRange)}`]
+      return [`receiver=${formatId(message.receiver)}`, `name=${quote(message.name)}`, ...settled]
+    }
     case 'done':
       return [`receiver=${formatId(message.receiver)}`, `name=${quote(message.name)}`]
     case 'join-ack':

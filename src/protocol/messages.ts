@@ -39,6 +39,8 @@ export interface Join {
   readonly kind: 'join'
   readonly receiver: Id64
   readonly name: string
+  /** Slices that are settled already, the longest ranges of them. Left out: none. */
+  readonly settled?: readonly SliceRange[]
 }
 
 export interface JoinAck {

@@ -37,6 +37,8 @@ const receive = (network: readonly string[], ...args: readonly string[]): Progra
 const sendSlowly = (network: readonly string[], ...args: readonly string[]): Program =>
   start('send', [...network, '--json', '--max-bitrate', '40M', '--receiver-timeout', '20', ...args, at('image')])
 
+const wireBytesOf = (sender: Ended): number => (resultOf(sender)['stats'] as { wireBytes: number }).wireBytes
+
 const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 
 /** Waits until a journal holds more than it does now. */
@@ -87,11 +89,14 @@ describe('a receiver that was killed (kill -9)', () => {
     await leaveUnfinished()
     const network = loopback()
     const resumed = receive(network, '--resume')
-    const sent = await start('send', [...network, '--json', at('image')]).ended
+    // At a rate at which nothing is lost.
+    const sent = await start('send', [...network, '--json', '--max-bitrate', '80M', at('image')]).ended
     const ended = await resumed.ended
     expect([ended.status, sent.status]).toEqual([0, 0])
     expect(isCopy()).toBe(true)
-    expect(resultOf(ended)['resumedBytes']).toBeGreaterThan(MIB)
+    const resumedBytes = Number(resultOf(ended)['resumedBytes'])
+    expect(resumedBytes).toBeGreaterThan(MIB)
+    expect(wireBytesOf(sent)).toBeLessThan(1.1 * (IMAGE_BYTES - resumedBytes))
   })
 
   it('goes on again and again, also when it is stopped by Ctrl-C', async () => {
@@ -220,6 +225,26 @@ describe('--resume', () => {
     expect([ended.status, errorOf(ended)?.['code']]).toEqual([5, 'DIGEST_MISMATCH'])
     expect(existsSync(at('copy.skilfish'))).toBe(false)
     expect(readFileSync(at('copy')).toString('latin1', 0, 25)).toBe('SKILFISH INCOMPLETE IMAGE')
+  })
+})
+
+describe('a sender that was killed (kill -9) and started again', () => {
+  it('sends the receivers that still wait what they miss, and no more', async () => {
+    writeNoise(at('image'), 13)
+    const network = loopback()
+    const paths = [at('copy'), at('other')]
+    const receivers = paths.map((path) => start('recv', [...network, '--json', path]))
+    const first = sendSlowly(network, '--min-receivers', '2')
+    await Promise.all(paths.map((path) => untilJournalGrows(`${path}.skilfish`)))
+    first.process.kill('SIGKILL')
+    await first.ended
+    const again = ['--json', '--min-receivers', '2', '--start-timeout', '20']
+    const sent = await start('send', [...network, ...again, at('image')]).ended
+    const ended = await Promise.all(receivers.map((receiver) => receiver.ended))
+    expect([sent, ...ended].map(({ status }) => status)).toEqual([0, 0, 0])
+    for (const path of paths) expect(readFileSync(path).equals(readFileSync(at('image')))).toBe(true)
+    // The journals had grown a second after the start: a fifth of the image was sent by then.
+    expect(wireBytesOf(sent)).toBeLessThan(0.9 * IMAGE_BYTES)
   })
 })
 

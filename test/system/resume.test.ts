@@ -94,10 +94,12 @@ describe('going on with --resume', () => {
       await sender.ended
       run('mount', '-o', 'remount,size=64m', mount)
       const again = startReceiver(lab, 1, ['--resume', target])
-      const sent = await startSender(lab, ['--image-id', 'full', image]).ended
+      const sent = await startSender(lab, ['--max-bitrate', '120M', '--image-id', 'full', image]).ended
       const ended = await again.ended
       expect([ended.status, sent.status], ended.stderr).toEqual([0, 0])
-      expect(ended.result?.resumedBytes).toBeGreaterThan(8 * MIB)
+      const { resumedBytes } = ended.result!
+      expect(resumedBytes).toBeGreaterThan(8 * MIB)
+      expect(sent.result?.stats.wireBytes).toBeLessThan(1.1 * (48 * MIB - resumedBytes))
       expect(await firstDifference(image, target)).toBeUndefined()
     } finally {
       run('umount', mount)

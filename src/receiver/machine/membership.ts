@@ -1,6 +1,7 @@
 import {
   JOIN_DRAW_COUNT,
   JOIN_WINDOW_US,
+  LIMITS,
   MAX_RECEIVER_COUNT,
   MIN_SPREAD_US,
   retryIntervalUs,
@@ -103,7 +104,10 @@ export class Membership {
     const receiver = this.#receiver
     const name = this.#name
     const intervalUs = retryIntervalUs(session.announce.feedback.groupCount)
-    if (this.#join.poll(nowUs, intervalUs)) return { kind: 'join', receiver, name }
+    if (this.#join.poll(nowUs, intervalUs)) {
+      const settled = session.assembly.settled.longestRanges(LIMITS.rangesPerMessage)
+      return { kind: 'join', receiver, name, ...(settled.length === 0 ? {} : { settled }) }
+    }
     if (!this.hasGivenUp(nowUs) && this.#done.poll(nowUs, intervalUs)) return { kind: 'done', receiver, name }
     const report = this.#reporter.poll(nowUs, session)
     return report && { kind: 'report', receiver, name, ...report }

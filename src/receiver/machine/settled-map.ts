@@ -1,6 +1,10 @@
 import BitSet from 'bitset'
+import type { SliceRange } from '../../protocol/index.ts'
 
 const WORD_BITS = 32
+
+/** Ranges looked at to find the longest: bounds the time that it takes. Ours. */
+const MAX_SEARCHED_RANGES = 4096
 
 /** Index of the lowest bit set; `word` is not 0. */
 const lowestBit = (word: number): number => 31 - Math.clz32(word & -word)
@@ -28,6 +32,29 @@ export class SettledMap {
 
   has(slice: number): boolean {
     return slice < this.#low || this.#bits.get(slice) === 1
+  }
+
+  /** How many slices in [from, below) are not settled. */
+  unsettledCount(from: number, below: number): number {
+    let count = 0
+    for (let at = this.nextUnsettled(from); at < below; at = this.nextUnsettled(at)) {
+      const end = this.nextSettled(at, below)
+      count += end - at
+      at = end
+    }
+    return count
+  }
+
+  /** The longest ranges of settled slices, ascending: up to `maxCount` of those that a bounded search finds. */
+  longestRanges(maxCount: number): SliceRange[] {
+    const ranges: SliceRange[] = []
+    for (let at = this.nextSettled(0, this.#end); at < this.#end && ranges.length < MAX_SEARCHED_RANGES;) {
+      const end = this.nextUnsettled(at)
+      ranges.push({ first: at, count: end - at })
+      at = this.nextSettled(end, this.#end)
+    }
+    const longest = ranges.toSorted((left, right) => right.count - left.count).slice(0, maxCount)
+    return longest.toSorted((left, right) => left.first - right.first)
   }
 
   /** Returns false when it was settled before. */

@@ -155,7 +155,7 @@ export class SliceAssembly {
     } else if (begunCount > this.#begunCount) {
       this.#reach(nowUs, begunCount)
     }
-    if (!hasEnded || this.#isLatestHeard) return
+    if (!hasEnded || this.#isLatestHeard || this.settled.has(this.#begunCount - 1)) return
     this.lostPackets += this.#typicalSourceCount
     this.#isLatestHeard = true
     this.#excusedSlice = this.#begunCount - 1
@@ -246,10 +246,10 @@ export class SliceAssembly {
     this.#listensFrom = undefined
   }
 
-  /** Slices that are passed over without a symbol of theirs are lost. */
+  /** Slices that are passed over without a symbol of theirs are lost, but for those that were settled before they began. */
   #reach(nowUs: number, begunCount: number): void {
-    const passedCount = begunCount - 1 - this.#begunCount + (this.#isLatestHeard || this.#begunCount === 0 ? 0 : 1)
-    this.lostPackets += passedCount * this.#typicalSourceCount
+    const from = this.#begunCount - (this.#isLatestHeard || this.#begunCount === 0 ? 0 : 1)
+    this.lostPackets += this.settled.unsettledCount(from, begunCount - 1) * this.#typicalSourceCount
     this.#begunCount = begunCount
     this.#isLatestHeard = false
     this.#lastDataUs = nowUs

@@ -1,15 +1,16 @@
-import { holdoffUs, type Micros, type Nack } from '../../protocol/index.ts'
+import { holdoffUs, type Join, type Micros, type Nack } from '../../protocol/index.ts'
 import type { FrameWindow } from './frame-window.ts'
 import { PacketWriter } from './packet-writer.ts'
 import { ProactiveParity } from './proactive-parity.ts'
 import type { RepairPlanner } from './repair-planner.ts'
 import type { SenderMachineOptions } from './sender-options.ts'
 import type { SliceTable } from './slice-table.ts'
+import { SparedSlices } from './spared-slices.ts'
 
 /** Symbols of the main pass for each repair, at least: so repairs take up to a third of the rate. Ours. */
 const PASS_SYMBOLS = 2
 
-type StreamOptions = ConstructorParameters<typeof PacketWriter>[0] & Pick<SenderMachineOptions, 'fec'>
+type StreamOptions = ConstructorParameters<typeof PacketWriter>[0] & Pick<SenderMachineOptions, 'fec' | 'canReread'>
 
 /** The group, as far as it times repairs. */
 interface Group {
@@ -24,6 +25,7 @@ export class DataStream {
   readonly #planner: RepairPlanner
   readonly #writer: PacketWriter
   readonly #parity: ProactiveParity
+  readonly #spared: SparedSlices
   /** The main pass: slice and symbol to send next. */
   #passSlice = 0
   #passSymbol = 0
@@ -38,6 +40,7 @@ export class DataStream {
     this.#planner = planner
     this.#writer = new PacketWriter(options)
     this.#parity = new ProactiveParity(options.fec)
+    this.#spared = new SparedSlices(options.canReread)
   }
 
   /** The slice that the main pass is at: it is past all below. */
@@ -45,7 +48,7 @@ export class DataStream {
     return this.#passSlice
   }
 
-  /** Slices of which a packet has been sent. */
+  /** Slices of which a packet has been sent, or that were spared. */
   get begunCount(): number {
     return this.#begunCount
   }
@@ -55,9 +58,27 @@ export class DataStream {
     return this.#counters
   }
 
+  /** Slices that the main pass has left out. */
+  get sparedCount(): number {
+    return this.#spared.count
+  }
+
   /** When there is a packet to send; undefined: not before there is another frame or NACK. */
   readyAtUs(nowUs: Micros): Micros | undefined {
     return this.#window.has(this.#passSlice) ? nowUs : this.#planner.nextDueUs()
+  }
+
+  /** Learns what a receiver has already. */
+  noteJoin(join: Join): void {
+    this.#spared.note(join.settled ?? [])
+  }
+
+  /** Passes over slices in memory that need not be sent. @returns whether there were any */
+  spare(): boolean {
+    const from = this.#passSlice
+    if (this.#passSymbol > 0) return false
+    this.#begunCount = this.#passSlice = this.#spared.passOver(from, this.#window)
+    return this.#passSlice > from
   }
 
   /** Learns what slices need from a NACK that is not put off. */

@@ -210,6 +210,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       slicesBegun: this.#stream.begunCount,
       slicesTotal: this.#end?.sliceCount,
       slicesDeferred: this.#planner.deferredCount,
+      slicesSpared: this.#stream.sparedCount,
       rateBitsPerSec: this.#pacer.bitsPerSec,
       grttUs: this.#roster.grttUs,
     }
@@ -245,7 +246,8 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     if (this.#phase === 'gathering' && nowUs >= this.#startPolicy.decideAtUs(this.#roster.liveCount)) {
       this.#start(nowUs)
     }
-    this.#refill(nowUs)
+    do this.#refill(nowUs)
+    while (this.#phase === 'sending' && this.#stream.spare())
     if (this.#phase === 'sending' && this.#end?.sliceCount === this.#stream.passSlice) {
       this.#mendingUs = nowUs
       this.#enter('mending')
@@ -309,8 +311,10 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       this.#refuse(nowUs, id, this.#roster.dropReason(id), this.#roster.view(id)?.reason ?? '')
       return
     }
-    if (message.kind === 'join') this.#outbox.acknowledge('join', id, nowUs + this.#ackDelayUs)
-    else if (message.kind === 'report') {
+    if (message.kind === 'join') {
+      this.#stream.noteJoin(message)
+      this.#outbox.acknowledge('join', id, nowUs + this.#ackDelayUs)
+    } else if (message.kind === 'report') {
       // What one says that is done or has left tells nothing of the rate.
       if (before === 'live' || before === 'new') this.#handleReport(nowUs, message)
     } else if (message.kind === 'nack') this.#handleNack(nowUs, from, message)

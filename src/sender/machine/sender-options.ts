@@ -98,6 +98,8 @@ export interface SenderStats {
   readonly slicesBegun: number
   readonly slicesTotal: number | undefined
   readonly slicesDeferred: number
+  /** Slices that the main pass has left out, since all receivers had them before they joined. */
+  readonly slicesSpared: number
   readonly nacks: number
   readonly malformedPackets: number
   readonly foreignPackets: number

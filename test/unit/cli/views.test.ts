@@ -12,6 +12,7 @@ const SENDER_STATS: SendProgress['stats'] = {
   ...{ paritySymbols: 1200, resentSymbols: 0, controlPackets: 100, slicesBegun: 400, slicesTotal: undefined },
   ...{
     slicesDeferred: 0,
+    slicesSpared: 0,
     nacks: 20,
     malformedPackets: 0,
     foreignPackets: 0,

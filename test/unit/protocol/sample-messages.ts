@@ -38,6 +38,14 @@ export const ANNOUNCE: Announce = {
   rateBitsPerSec: 9_400_000_000,
 }
 export const JOIN: Join = { kind: 'join', receiver: RECEIVER, name: 'node-1' }
+
+export const RESUMED_JOIN: Join = {
+  ...JOIN,
+  settled: [
+    { first: 0, count: 811 },
+    { first: 815, count: 3 },
+  ],
+}
 export const JOIN_ACK: JoinAck = { kind: 'join-ack', receivers: [RECEIVER, { high: 0, low: 1 }] }
 export const REPORT: Report = {
   kind: 'report',
@@ -80,6 +88,7 @@ export const ABORT: Abort = { kind: 'abort', reason: 'sender-failed', text: 'the
 export const SAMPLES: readonly ControlMessage[] = [
   ANNOUNCE,
   JOIN,
+  RESUMED_JOIN,
   JOIN_ACK,
   REPORT,
   NACK,
@@ -123,7 +132,7 @@ export const LARGEST: readonly ControlMessage[] = [
     sentAtUs: MAX_WORD,
     rateBitsPerSec: Number.MAX_SAFE_INTEGER,
   },
-  { kind: 'join', receiver: LARGEST_ID, name: LONGEST },
+  { kind: 'join', receiver: LARGEST_ID, name: LONGEST, settled: times(LIMITS.rangesPerMessage, WIDEST) },
   { kind: 'join-ack', receivers: times(LIMITS.acknowledgedReceivers, LARGEST_ID) },
   {
     kind: 'report',

@@ -44,4 +44,37 @@ describe('SettledMap', () => {
     expect(map.nextSettled(5_000_000, 6_000_000)).toBe(6_000_000)
     expect(map.has(67_108_863)).toBe(false)
   })
+
+  test('counts what is not settled, as a plain count does, and quickly where there is nothing', () => {
+    const random = seededRandom(4)
+    const map = new SettledMap()
+    const plain = Array.from({ length: 400 }, () => random() < 0.4)
+    plain.forEach((isSettled, slice) => isSettled && map.add(slice))
+    for (let from = 0; from < 400; from += 7) {
+      for (let below = from; below < 420; below += 13) {
+        const wanted = plain.slice(from, below).filter((isSettled) => !isSettled).length + Math.max(0, below - 400)
+        expect(map.unsettledCount(from, below), `${from} to ${below}`).toBe(wanted)
+      }
+    }
+    expect(new SettledMap().unsettledCount(0, 67_108_864)).toBe(67_108_864)
+  })
+
+  test('tells the longest ranges in order', () => {
+    const map = new SettledMap()
+    expect(map.longestRanges(3)).toEqual([])
+    for (const [first, end] of [
+      [0, 4],
+      [6, 7],
+      [40, 100],
+      [110, 112],
+      [120, 125],
+    ] as const) {
+      for (let slice = first; slice < end; slice++) map.add(slice)
+    }
+    expect(map.longestRanges(3)).toEqual([
+      { first: 0, count: 4 },
+      { first: 40, count: 60 },
+      { first: 120, count: 5 },
+    ])
+  })
 })
