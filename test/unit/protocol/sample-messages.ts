@@ -39,7 +39,7 @@ export const ANNOUNCE: Announce = {
 }
 export const JOIN: Join = { kind: 'join', receiver: RECEIVER, name: 'node-1' }
 
-export const RESUMED_JOIN: Join = {
+const RESUMED_JOIN: Join = {
   ...JOIN,
   settled: [
     { first: 0, count: 811 },
