@@ -1,4 +1,5 @@
 export { keepFreedMemory } from './allocator.ts'
+export { measureDisk } from './disk-speed.ts'
 export * from './libc.ts'
 export { openSource } from './open-source.ts'
 export { isIncompleteTarget } from './incomplete-stamp.ts'

@@ -103,3 +103,7 @@ export const startReceiver = (
 /** Starts `skilfish-recv --verify` on the first receiver's host. */
 export const startVerification = (lab: Lab, args: readonly string[]): Running<VerifyResult> =>
   new Running(start(lab, 1, 'recv.js', ['--verify', ...args], {}))
+
+/** Starts `skilfish-probe` on a host, 0 for the sender's. */
+export const startProbe = <Result>(lab: Lab, host: number, args: readonly string[]): Running<Result> =>
+  new Running(start(lab, host, 'probe.js', [...NETWORK, ...args], {}))

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { DEPLOY_COMMANDS, parseDeployCommand } from '../../../src/cli/deploy-command.ts'
 import { parseKeygenCommand } from '../../../src/cli/keygen-command.ts'
+import { parseProbeCommand } from '../../../src/cli/probe-command.ts'
 import { parseReceiveCommand } from '../../../src/cli/receive-command.ts'
 import { parseSendCommand } from '../../../src/cli/send-command.ts'
 import { ERROR_TABLE, EXIT_MEANING, EXIT_STATUS, type ExitName } from '../../../src/errors.ts'
@@ -43,6 +44,7 @@ const HELPS: readonly (readonly [program: string, help: Help])[] = [
   ['send', parseSendCommand(['--help'])],
   ['recv', parseReceiveCommand(['--help'])],
   ['keygen', parseKeygenCommand(['--help'])],
+  ['probe', parseProbeCommand(['--help'])],
   ['skilfish', parseDeployCommand(['--help'])],
   ...Object.keys(DEPLOY_COMMANDS).map((name) => [`skilfish ${name}`, parseDeployCommand([name, '--help'])] as const),
 ]

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { DEPLOY_COMMANDS, parseDeployCommand } from '../../../src/cli/deploy-command.ts'
 import { parseKeygenCommand } from '../../../src/cli/keygen-command.ts'
+import { parseProbeCommand } from '../../../src/cli/probe-command.ts'
 import { parseReceiveCommand } from '../../../src/cli/receive-command.ts'
 import { parseSendCommand } from '../../../src/cli/send-command.ts'
 import { EXIT_MEANING, EXIT_STATUS, type ExitName } from '../../../src/errors.ts'
@@ -42,7 +43,12 @@ const optionsIn = (text: string): string[] => [...new Set(text.match(/(?<![\w-])
 /** All that `--help` of the commands names. */
 const options = optionsIn(
   [
-    ...[parseSendCommand(['--help']), parseReceiveCommand(['--help']), parseKeygenCommand(['--help'])],
+    ...[
+      parseSendCommand(['--help']),
+      parseReceiveCommand(['--help']),
+      parseKeygenCommand(['--help']),
+      parseProbeCommand(['--help']),
+    ],
     ...Object.keys(DEPLOY_COMMANDS).map((name) => parseDeployCommand([name, '--help'])),
   ]
     .map((command) => (command.kind === 'text' ? command.text : ''))
