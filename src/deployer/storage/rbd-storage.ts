@@ -123,8 +123,11 @@ export class RbdStorage implements Storage {
 
   #leasePlace(marker: string): LeasePlace {
     /** A lock's name tells its owner and when it was taken: a lease that its owner could not write yet holds from then on. */
-    const locks = async (): Promise<readonly { id: string; locker: string }[]> =>
-      JSON.parse(await this.#rbd(['lock', 'ls', '--format', 'json', marker])) as { id: string; locker: string }[]
+    const locks = async (): Promise<readonly { id: string; locker: string }[]> => {
+      // Whoever destroys the cluster removes what the lease is kept with.
+      const text = await this.#rbd(['lock', 'ls', '--format', 'json', marker], [errno.ENOENT])
+      return text === 'allowed' ? [] : (JSON.parse(text) as { id: string; locker: string }[])
+    }
     return {
       take: async (record) => {
         const id = `${record.owner} ${record.expiresMs - LEASE_MS}`
