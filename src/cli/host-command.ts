@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline'
 import { AGENT_VERSION, runStep, type StepMessage, type StepRequest } from '../deployer/index.ts'
+import { SkilfishError } from '../errors.ts'
 import { describeFailure } from './failure.ts'
 
 /** Time between two lines of progress, milliseconds. */
@@ -38,8 +39,13 @@ export async function runHostCommand(): Promise<number> {
   }
 }
 
+/** @throws SkilfishError HOST_FAILED for what no deployer of this version asks */
 function readRequest(line: unknown): StepRequest {
-  const { version, request } = JSON.parse(String(line)) as { version: number; request: StepRequest }
+  const fail = (text: string): SkilfishError => new SkilfishError('HOST_FAILED', `cannot do a step: ${text}`)
+  if (typeof line !== 'string' || !line.startsWith('{"version":')) {
+    throw fail('standard input holds no request; only a deployer calls skilfish host')
+  }
+  const { version, request } = JSON.parse(line) as { version: number; request: StepRequest }
   if (version === AGENT_VERSION) return request
-  throw new Error(`skilfish here speaks version ${AGENT_VERSION} of the deployer's requests, the deployer ${version}`)
+  throw fail(`skilfish here speaks version ${AGENT_VERSION} of requests, the deployer ${version}; install the same`)
 }

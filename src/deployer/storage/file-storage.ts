@@ -42,6 +42,8 @@ export class FileStorage implements Storage {
   }
 
   async acquireLease(): Promise<Lease> {
+    // No folder beside a template that is not there.
+    await this.template()
     await mkdir(this.#folder, { recursive: true })
     return acquireLease(this.#cluster, this.#leasePlace(join(this.#folder, 'lease')))
   }
