@@ -1,8 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os'
-import { join } from 'node:path'
-import { runCommand } from '../../test/lab/command.ts'
 import { peerVersions } from '../../test/lab/peers.ts'
+import { readEnvironment as readStudyEnvironment } from '../scale/environment.ts'
 
 /** Where, when and with what figures were measured. */
 export interface Environment {
@@ -24,17 +22,14 @@ export interface Environment {
 
 /** @param command what started this process */
 export function readEnvironment(command: string): Environment {
-  const root = join(import.meta.dirname, '../..')
-  const own = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { readonly version: string }
+  const { versions, ...study } = readStudyEnvironment(command)
   return {
-    date: new Date().toISOString(),
-    command,
-    commit: runCommand('git', ['-C', root, 'describe', '--always', '--dirty', '--abbrev=10', '--exclude=*']).trim(),
+    ...study,
     kernel: release(),
     processor: cpus()[0]?.model ?? 'unknown',
     processorCount: availableParallelism(),
     memoryBytes: totalmem(),
     loadBefore: loadavg()[0]!,
-    versions: { skilfish: own.version, node: process.versions.node, ...peerVersions() },
+    versions: { ...versions, ...peerVersions() },
   }
 }
