@@ -1,16 +1,13 @@
+const EMPTY = new Uint8Array(0)
+
 /** Bytes that came in chunks of any size, taken out in pieces of any size. */
 export class ByteQueue {
   /** Still to be taken: the first chunk from `#offset` on, then the others. */
   readonly #chunks: Uint8Array[] = []
   #offset = 0
-  /** The beginning of a piece that is spread over chunks. */
-  readonly #partial: Uint8Array
+  /** The beginning of a piece that is spread over chunks; as long as the longest of them was. */
+  #partial = EMPTY
   #partialBytes = 0
-
-  /** @param maxPieceBytes the longest piece that will be taken; as much memory is held */
-  constructor(maxPieceBytes: number) {
-    this.#partial = new Uint8Array(maxPieceBytes)
-  }
 
   /** Takes hold of `bytes`, without a copy: they must not change until all are taken. */
   push(bytes: Uint8Array): void {
@@ -26,6 +23,7 @@ export class ByteQueue {
     if (this.#partialBytes === 0) {
       const piece = this.#takeFromChunk(count)
       if (piece.length === count) return piece
+      if (this.#partial.length < count) this.#partial = new Uint8Array(count)
       this.#hold(piece)
     }
     while (this.#partialBytes < count) {
@@ -54,5 +52,3 @@ export class ByteQueue {
     this.#partialBytes += piece.length
   }
 }
-
-const EMPTY = new Uint8Array(0)

@@ -42,7 +42,7 @@ export type LzopRecord =
  * A push parser for one `.lzo` file: push what has come in, poll until nothing more comes, and so on; then finish.
  * However the input is split, the records are the same. Verifies every checksum that the file has.
  *
- * Memory: a compressed and a plain block (256 KiB each), the codec's 2.1 MiB, and what was pushed but not yet polled.
+ * Memory: a compressed and a plain block (256 KiB each at most), the codec's 2.1 MiB, and what was pushed but not yet polled.
  *
  * @example
  * const reader = new LzopReader()
@@ -54,7 +54,7 @@ export type LzopRecord =
  */
 export class LzopReader {
   readonly #codec: Lzo1x
-  readonly #queue = new ByteQueue(MAX_PIECE_BYTES)
+  readonly #queue = new ByteQueue()
   readonly #parser = this.#parse()
   /** The length of the piece that the parser waits for. */
   #wantedBytes = 0
@@ -129,7 +129,7 @@ export class LzopReader {
     if (flags & LzopFlag.compressedAdler32) compressedSums.push(adler32)
     if (flags & LzopFlag.compressedCrc32) compressedSums.push(crc32)
 
-    const buffer = new Uint8Array(LZOP_MAX_BLOCK_BYTES)
+    let buffer = new Uint8Array(0)
     for (;;) {
       const plainBytes = word(yield 4, 0)
       if (plainBytes === 0) break
@@ -146,6 +146,7 @@ export class LzopReader {
         const payload = yield sumsBytes + compressedBytes
         const compressed = payload.subarray(sumsBytes)
         if (!matches(compressedSums, compressed, payload, 0)) return 'compressed-checksum'
+        if (buffer.length < plainBytes) buffer = new Uint8Array(plainBytes)
         plain = buffer.subarray(0, plainBytes)
         const fault = this.#codec.decompressInto(compressed, plain)
         if (fault) return fault
@@ -158,9 +159,6 @@ export class LzopReader {
     return 'trailing-bytes'
   }
 }
-
-/** A compressed block with its two checksums; everything else is shorter. */
-const MAX_PIECE_BYTES = LZOP_MAX_BLOCK_BYTES + 8
 
 type Checksum = (bytes: Uint8Array) => number
 

@@ -31,7 +31,7 @@ type Parser<Result> = Generator<number | RbdRecord, Result, Uint8Array>
  */
 export class RbdReader {
   readonly #label: string
-  readonly #queue = new ByteQueue(DATA_PIECE_BYTES)
+  readonly #queue = new ByteQueue()
   readonly #parser: Parser<never> = this.#parse()
   /** The length of the piece that the parser waits for. */
   #wantedBytes = 0

@@ -14,26 +14,29 @@ export class Coverage {
     this.#session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true })
   }
 
-  /** Blocks that have ever run. */
+  /** Blocks that are known. */
   get blockCount(): number {
     return this.#seen.size
   }
 
-  /** Blocks that have run since the call before, and never earlier. They count as seen from now on, unless `isTrial`. */
-  takeNew(isTrial = false): number {
-    let newCount = 0
+  /** Blocks that have run since the call before and are not known. */
+  takeNew(): string[] {
+    const fresh: string[] = []
     for (const { url, functions } of this.#take()) {
       if (!/\/(src|test\/reference)\//.test(url)) continue
       for (const { ranges } of functions) {
         for (const { startOffset, endOffset, count } of ranges) {
-          const key = `${url}:${startOffset}:${endOffset}`
-          if (count === 0 || this.#seen.has(key)) continue
-          newCount++
-          if (!isTrial) this.#seen.add(key)
+          const block = `${url}:${startOffset}:${endOffset}`
+          if (count > 0 && !this.#seen.has(block)) fresh.push(block)
         }
       }
     }
-    return newCount
+    return fresh
+  }
+
+  /** Makes blocks known. */
+  know(blocks: readonly string[]): void {
+    for (const block of blocks) this.#seen.add(block)
   }
 
   stop(): void {

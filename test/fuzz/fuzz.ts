@@ -9,7 +9,7 @@ export interface FuzzTarget {
   readonly seeds: () => readonly Uint8Array[]
   /**
    * Takes an input. Throws (or rejects) when anything happens that must not.
-   * @returns packets (or decoded inputs) that it stood for
+   * @returns packets that it stood for: for a decoder one, for a machine those that it was given before it ended
    */
   readonly run: (input: Uint8Array) => number | Promise<number>
 }
@@ -22,8 +22,9 @@ export interface FuzzResult {
   readonly corpus: readonly Uint8Array[]
 }
 
-/** Inputs between two looks at the coverage. */
-const BATCH = 500
+/** Inputs between two looks at the coverage: the more, the less there is left to find. */
+const MIN_BATCH = 500
+const MAX_BATCH = 16_000
 
 /** One input takes no longer than this, milliseconds, whatever is in it. A machine under load is slow, but not so slow. */
 const MAX_INPUT_MS = 5000
@@ -54,8 +55,28 @@ export async function fuzz(
   const random = seededRandom(options.seed)
   const corpus = [...given]
   const beganMs = performance.now()
-  let [packets, inputs] = [0, 0]
-  const run = async (input: Uint8Array): Promise<void> => {
+  let packets = await runAll(target, given)
+  let inputs = given.length
+  coverage?.know(coverage.takeNew())
+  let batchSize = MIN_BATCH
+  while (packets < options.packets && performance.now() - beganMs < seconds * 1000) {
+    const batch = Array.from({ length: batchSize }, () => mutate(random, corpus))
+    packets += await runAll(target, batch)
+    inputs += batch.length
+    if (coverage === undefined) continue
+    const blocks = coverage.takeNew()
+    if (blocks.length > 0) corpus.push(...(await findNew(target, batch, coverage)))
+    // Also what came only once, as the compiler's work does: or it would be looked for again after each batch.
+    coverage.know(blocks)
+    batchSize = blocks.length > 0 ? Math.max(MIN_BATCH, batchSize >> 2) : Math.min(MAX_BATCH, batchSize * 2)
+  }
+  return { packets, inputs, elapsedMs: performance.now() - beganMs, corpus }
+}
+
+/** @returns packets */
+async function runAll(target: FuzzTarget, inputs: readonly Uint8Array[]): Promise<number> {
+  let packets = 0
+  for (const input of inputs) {
     const startMs = performance.now()
     try {
       const taken = target.run(input)
@@ -63,21 +84,29 @@ export async function fuzz(
     } catch (error) {
       throw new FuzzFailure(target.name, input, error)
     }
-    inputs++
     const tookMs = performance.now() - startMs
     if (tookMs > MAX_INPUT_MS) throw new FuzzFailure(target.name, input, `took ${Math.round(tookMs)} ms`)
   }
-  for (const input of given) await run(input)
-  coverage?.takeNew()
-  while (packets < options.packets && performance.now() - beganMs < seconds * 1000) {
-    const batch = Array.from({ length: BATCH }, () => mutate(random, corpus))
-    for (const input of batch) await run(input)
-    if (coverage === undefined || coverage.takeNew(true) === 0) continue
-    // One of them was new: which one?
-    for (const input of batch) {
-      await run(input)
-      if (coverage.takeNew() > 0) corpus.push(input)
+  return packets
+}
+
+/** Those of the inputs that reach what none before has reached: runs them again by halves, as reading the coverage takes long. */
+async function findNew(
+  target: FuzzTarget,
+  inputs: readonly Uint8Array[],
+  coverage: Coverage,
+): Promise<readonly Uint8Array[]> {
+  const found: Uint8Array[] = []
+  const half = Math.ceil(inputs.length / 2)
+  for (const part of [inputs.slice(0, half), inputs.slice(half)]) {
+    await runAll(target, part)
+    const blocks = coverage.takeNew()
+    if (blocks.length === 0) continue
+    if (part.length > 1) found.push(...(await findNew(target, part, coverage)))
+    else {
+      found.push(...part)
+      coverage.know(blocks)
     }
   }
-  return { packets, inputs, elapsedMs: performance.now() - beganMs, corpus }
+  return found
 }

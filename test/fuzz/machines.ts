@@ -15,8 +15,8 @@ import { ReceiverMachine } from '../../src/receiver/machine/index.ts'
 import { SenderMachine } from '../../src/sender/machine/index.ts'
 import { HandSender } from '../unit/receiver/hand.ts'
 import { SAMPLES } from '../unit/protocol/sample-messages.ts'
-import { must } from './decoders.ts'
 import type { FuzzTarget } from './fuzz.ts'
+import { must } from './must.ts'
 
 /** Steps that one input stands for, at most. */
 const MAX_STEPS = 200
@@ -69,13 +69,16 @@ const into = new Uint8Array(65_507)
 class Driver<Command, Event extends { readonly kind: string }> {
   readonly machine: Machine<Command, Event, unknown>
   nowUs = 1_000_000
+  /** Packets that it was given before it ended. */
   packets = 0
-  readonly #onEvent: (event: Event) => void
+  isOver = false
+  /** @returns whether it is the end */
+  readonly #onEvent: (event: Event) => boolean
   readonly #onSent: (sent: Transmit) => void
 
   constructor(
     machine: Machine<Command, Event, unknown>,
-    onEvent: (event: Event) => void,
+    onEvent: (event: Event) => boolean,
     onSent: (sent: Transmit) => void,
   ) {
     this.machine = machine
@@ -85,7 +88,7 @@ class Driver<Command, Event extends { readonly kind: string }> {
   }
 
   hear(packet: Uint8Array, address = '10.0.0.1'): void {
-    this.packets++
+    if (!this.isOver) this.packets++
     this.machine.handleDatagram(this.nowUs, { address, port: 9757 }, packet)
     this.drain()
   }
@@ -116,7 +119,8 @@ class Driver<Command, Event extends { readonly kind: string }> {
       must(polls < MAX_POLLS, `at ${this.nowUs} us a machine never stops`)
       let isBusy = false
       for (let event = this.machine.pollEvent(); event !== undefined; event = this.machine.pollEvent()) {
-        this.#onEvent(event)
+        must(!this.isOver, 'something happens after the end')
+        this.isOver = this.#onEvent(event)
         isBusy = true
       }
       const sent = this.machine.pollTransmit(this.nowUs, into)
@@ -141,11 +145,17 @@ const SENDER_GEOMETRY = planGeometry({ family: 4, sliceBytes: 16_384 })
 /** What receivers say to the sender, near the truth. */
 const feedback: readonly Uint8Array[] = SAMPLES.map((message) => encodeControl(message, SESSION, tag))
 
+/** Mostly few, sometimes as many as there can be. */
+function someOf(script: Script, limit: number): number {
+  const byte = script.byte()
+  return byte < 240 ? byte % Math.min(6, limit + 1) : byte % (limit + 1)
+}
+
 function anyNack(script: Script): ControlMessage {
-  const deficits = Array.from({ length: script.byte() % (LIMITS.slicesPerMessage + 1) }, () => ({
+  const deficits = Array.from({ length: someOf(script, LIMITS.slicesPerMessage) }, () => ({
     ...{ slice: script.byte() % 16, deficit: 1 + (script.byte() % 255), heard: script.byte() },
   }))
-  const missing = Array.from({ length: script.byte() % (LIMITS.rangesPerMessage + 1) }, () => ({
+  const missing = Array.from({ length: someOf(script, LIMITS.rangesPerMessage) }, () => ({
     ...{ first: script.byte() % 16, count: 1 + script.byte() },
   }))
   return { kind: 'nack', receiver: { high: 1, low: 1 + (script.byte() & 15) }, deficits, missing }
@@ -190,18 +200,16 @@ function runSender(input: Uint8Array): number {
   })
   const wanted: number[] = []
   let next = 0
-  let isOver = false
   const driver: Driver<
     Parameters<SenderMachine['handleCommand']>[1],
     NonNullable<ReturnType<SenderMachine['pollEvent']>>
   > = new Driver(
     machine,
     (event) => {
-      must(!isOver, 'something happens after the end')
       if (event.kind === 'next') wanted.push(next++)
       else if (event.kind === 'again') wanted.push(event.slice)
-      else if (event.kind === 'finished') isOver = true
       must(event.kind !== 'again' || canReread, 'a pipe is to be read again')
+      return event.kind === 'finished'
     },
     ({ segmentBytes, to }) =>
       must(segmentBytes <= SENDER_GEOMETRY.packetBytes && to === undefined, 'a packet is too long'),
@@ -214,7 +222,7 @@ function runSender(input: Uint8Array): number {
     () => driver.pass(script.span()),
     () => {
       const slice = wanted.shift()
-      if (slice === undefined || isOver) return
+      if (slice === undefined || driver.isOver) return
       const rootDigest = new Uint8Array(32)
       const imageBytes = SLICES * 16_384
       if (slice < SLICES) driver.command({ kind: 'frame', slice, frame: new Uint8Array(16_448) })
@@ -234,7 +242,7 @@ function runSender(input: Uint8Array): number {
       'too much waits to be said',
     )
   }
-  return Math.max(1, driver.packets)
+  return driver.packets
 }
 
 const hand = new HandSender([16_000, 9000, 16_448, 70])
@@ -265,20 +273,20 @@ function runReceiver(input: Uint8Array): number {
     },
   })
   const withDriver: number[] = []
-  let [isOpening, isComplete, isOver] = [false, false, false]
+  let [isOpening, isComplete] = [false, false]
   const driver: Driver<
     Parameters<ReceiverMachine['handleCommand']>[1],
     NonNullable<ReturnType<ReceiverMachine['pollEvent']>>
   > = new Driver(
     machine,
     (event) => {
-      must(!isOver, 'something happens after the end')
       if (event.kind === 'slice') {
         must(!withDriver.includes(event.slice), 'a slice is handed out twice')
         withDriver.push(event.slice)
       } else if (event.kind === 'session') isOpening = true
       else if (event.kind === 'complete') isComplete = true
-      else isOver = true
+      else return true
+      return false
     },
     ({ bytes, to }) => must(bytes <= MAX_CONTROL_BYTES && to !== undefined, 'a receiver speaks to its sender only'),
   )
@@ -292,7 +300,7 @@ function runReceiver(input: Uint8Array): number {
     () => driver.hear(script.take(script.byte())),
     () => driver.pass(script.span()),
     () => {
-      if (isOver) return
+      if (driver.isOver) return
       if (isOpening) {
         isOpening = false
         driver.command({ kind: 'opened' })
@@ -312,7 +320,7 @@ function runReceiver(input: Uint8Array): number {
     must(held.buffers <= bufferSlices && withDriver.length <= bufferSlices, 'the receiver holds too many slices')
     must(held.quietRanges <= 256, 'the receiver keeps too many ranges')
   }
-  return Math.max(1, driver.packets)
+  return driver.packets
 }
 
 /** Scripts of random steps: what a machine is put through is for the mutations to find. */

@@ -27,6 +27,8 @@ async function replay(target: FuzzTarget, hex: string): Promise<void> {
 }
 
 async function run(target: FuzzTarget): Promise<void> {
+  // Most inputs are refused with an error, of which the stack would cost more than all the rest; --input tells it.
+  Error.stackTraceLimit = 0
   const coverage = new Coverage()
   try {
     const known = readCorpus(target)
@@ -53,11 +55,13 @@ async function minimised(target: FuzzTarget, corpus: readonly Uint8Array[]): Pro
   const coverage = new Coverage()
   const seeds = target.seeds()
   for (const seed of seeds) await target.run(seed)
-  coverage.takeNew()
+  coverage.know(coverage.takeNew())
   const kept: Uint8Array[] = []
   for (const input of corpus.slice(seeds.length).sort((a, b) => a.length - b.length)) {
     await target.run(input)
-    if (coverage.takeNew() > 0) kept.push(input)
+    const blocks = coverage.takeNew()
+    coverage.know(blocks)
+    if (blocks.length > 0) kept.push(input)
   }
   coverage.stop()
   return kept

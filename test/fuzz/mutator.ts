@@ -6,57 +6,77 @@ const EDGES = [0, 1, 0x7f, 0x80, 0xfe, 0xff]
 /** Longest input that mutation makes, bytes. */
 const MAX_INPUT_BYTES = 4096
 
+/** Most changes of one input, and most bytes that one of them adds. */
+const MAX_CHANGES = 16
+const MAX_PIECE_BYTES = 64
+
+/** Where an input is changed: millions of them are made, so each is copied but twice. */
+const work = new Uint8Array(MAX_INPUT_BYTES + MAX_CHANGES * MAX_PIECE_BYTES)
+
 /** A changed copy of one input of the corpus, or of two: bits and bytes changed, pieces put in, taken out, repeated, exchanged. */
 export function mutate(random: Random, corpus: readonly Uint8Array[]): Uint8Array {
-  const below = (limit: number): number => Math.floor(random() * limit)
-  const draw = (): Uint8Array => corpus[below(corpus.length)]!
-  let bytes = Uint8Array.from(draw())
-  for (let changes = 1 + below(random() < 0.1 ? 16 : 4); changes > 0; changes--) {
-    const at = below(bytes.length + 1)
-    switch (below(8)) {
-      case 0:
-        if (at < bytes.length) bytes[at]! ^= 1 << below(8)
-        break
-      case 1:
-        if (at < bytes.length) bytes[at] = below(256)
-        break
-      case 2:
-        if (at < bytes.length) bytes[at] = EDGES[below(EDGES.length)]!
-        break
-      case 3:
-        bytes.fill(EDGES[below(EDGES.length)]!, at, at + 1 + below(8))
-        break
-      case 4:
-        bytes = splice(bytes, at, 1 + below(8), new Uint8Array(0))
-        break
-      case 5:
-        bytes = splice(
-          bytes,
-          at,
-          0,
-          Uint8Array.from({ length: 1 + below(8) }, () => below(256)),
-        )
-        break
-      case 6: {
-        const from = below(bytes.length + 1)
-        bytes = splice(bytes, at, 0, bytes.slice(from, from + 1 + below(64)))
-        break
-      }
-      default: {
-        const other = draw()
-        const from = below(other.length + 1)
-        bytes = splice(bytes, at, below(64), other.subarray(from, from + 1 + below(64)))
-      }
-    }
+  const origin = draw(random, corpus)
+  work.set(origin)
+  let lengthBytes = origin.length
+  for (let changes = 1 + below(random, random() < 0.1 ? MAX_CHANGES : 4); changes > 0; changes--) {
+    lengthBytes = change(random, corpus, lengthBytes)
   }
-  return bytes.subarray(0, MAX_INPUT_BYTES)
+  return work.slice(0, Math.min(lengthBytes, MAX_INPUT_BYTES))
 }
 
-function splice(bytes: Uint8Array, at: number, cutBytes: number, put: Uint8Array): Uint8Array<ArrayBuffer> {
-  const end = Math.min(bytes.length, at + cutBytes)
-  const result = new Uint8Array(at + put.length + bytes.length - end)
-  result.set(bytes.subarray(0, at))
-  result.set(put, at)
-  result.set(bytes.subarray(end), at + put.length)
-  return result
+/** Changes the first `lengthBytes` of `work`. @returns how many there are then */
+function change(random: Random, corpus: readonly Uint8Array[], lengthBytes: number): number {
+  const at = below(random, lengthBytes + 1)
+  switch (below(random, 8)) {
+    case 0:
+      if (at < lengthBytes) work[at]! ^= 1 << below(random, 8)
+      return lengthBytes
+    case 1:
+      if (at < lengthBytes) work[at] = below(random, 256)
+      return lengthBytes
+    case 2:
+      if (at < lengthBytes) work[at] = EDGES[below(random, EDGES.length)]!
+      return lengthBytes
+    case 3:
+      work.fill(EDGES[below(random, EDGES.length)]!, at, Math.min(lengthBytes, at + 1 + below(random, 8)))
+      return lengthBytes
+    case 4:
+      return splice(lengthBytes, at, 1 + below(random, 8), 0)
+    case 5: {
+      const putBytes = 1 + below(random, 8)
+      const changedBytes = splice(lengthBytes, at, 0, putBytes)
+      for (let index = at; index < at + putBytes; index++) work[index] = below(random, 256)
+      return changedBytes
+    }
+    case 6: {
+      const from = below(random, lengthBytes + 1)
+      const piece = work.slice(from, Math.min(lengthBytes, from + 1 + below(random, MAX_PIECE_BYTES)))
+      const changedBytes = splice(lengthBytes, at, 0, piece.length)
+      work.set(piece, at)
+      return changedBytes
+    }
+    default: {
+      const other = draw(random, corpus)
+      const from = below(random, other.length + 1)
+      const piece = other.subarray(from, from + 1 + below(random, MAX_PIECE_BYTES))
+      const changedBytes = splice(lengthBytes, at, below(random, MAX_PIECE_BYTES), piece.length)
+      work.set(piece, at)
+      return changedBytes
+    }
+  }
+}
+
+/** Takes bytes out of the first `lengthBytes` of `work`, at `at`, and makes room for others. @returns how many there are then */
+function splice(lengthBytes: number, at: number, cutBytes: number, putBytes: number): number {
+  const end = Math.min(lengthBytes, at + cutBytes)
+  work.copyWithin(at + putBytes, end, lengthBytes)
+  return at + putBytes + lengthBytes - end
+}
+
+function draw(random: Random, corpus: readonly Uint8Array[]): Uint8Array {
+  return corpus[below(random, corpus.length)]!
+}
+
+function below(random: Random, limit: number): number {
+  return Math.floor(random() * limit)
 }
