@@ -172,10 +172,12 @@ export class RbdSink implements ImageSink {
 
 /**
  * Tells whether an RBD image holds the beginning of a transfer that has not ended, or not well.
- * @param text `rbd:[POOL/[NAMESPACE/]]IMAGE`
+ * @param text `rbd:[POOL/[NAMESPACE/]]IMAGE`; false for a snapshot, which keeps no such mark
  * @throws SkilfishError OPTION_INVALID, SOURCE_NOT_FOUND, SOURCE_DENIED, SOURCE_FAILED, RBD_MISSING, RBD_UNREACHABLE
  */
 export async function isIncompleteImage(text: string): Promise<boolean> {
-  const state = await new RbdTool(text, parseRbdName(text), 'SOURCE').metadata(STATE_KEY)
+  const name = parseRbdName(text)
+  if (name.snapshot !== undefined) return false
+  const state = await new RbdTool(text, name, 'SOURCE').metadata(STATE_KEY)
   return state?.startsWith(INCOMPLETE) === true
 }

@@ -25,7 +25,7 @@ export type ListenResult = Omit<Answer, 'kind' | 'number'> & { readonly prober: 
 
 /**
  * Answers one prober of the group, until that says that it has what it wants.
- * @throws SkilfishError NO_SENDER when none is heard in time, SENDER_LOST when it falls silent, INTERRUPTED, and those of sockets and files
+ * @throws SkilfishError NO_SENDER when none is heard in time or none hears the answers, SENDER_LOST when it falls silent, INTERRUPTED, and those of sockets and files
  */
 export async function listen(options: ListenOptions): Promise<ListenResult> {
   const { signal, onLog = () => undefined } = options
@@ -44,11 +44,16 @@ export async function listen(options: ListenOptions): Promise<ListenResult> {
         startTimeoutMs === undefined
           ? undefined
           : setTimeout(() => fail('NO_SENDER', 'no probe was heard in time'), startTimeoutMs)
-      signal?.addEventListener('abort', () => fail('INTERRUPTED', 'the probe was interrupted'), { once: true })
+      const interrupt = (): void => fail('INTERRUPTED', 'the probe was interrupted')
+      if (signal?.aborted) interrupt()
+      signal?.addEventListener('abort', interrupt, { once: true })
       const listener = new Listener(socket, diskBytesPerSec)
       listener.onHeard = () => {
         clearTimeout(timer)
-        timer = setTimeout(() => fail('SENDER_LOST', 'the probe fell silent before its end'), SILENCE_MS)
+        timer = setTimeout(() => {
+          if (listener.isHeard) fail('SENDER_LOST', 'the probe fell silent before its end')
+          else fail('NO_SENDER', UNHEARD)
+        }, SILENCE_MS)
       }
       listener.onEnd = (result) => {
         clearTimeout(timer)
@@ -60,9 +65,14 @@ export async function listen(options: ListenOptions): Promise<ListenResult> {
   }
 }
 
+const UNHEARD =
+  'a probe was heard, but no answer has reached it: let UDP in where it runs, at the port of its --feedback-port'
+
 class Listener {
   onHeard: () => void = () => undefined
   onEnd: (result: ListenResult) => void = () => undefined
+  /** Whether the prober has an answer of somebody: else it asks nothing but whether anybody is there. */
+  isHeard = false
   readonly #socket: UdpSocket
   readonly #facts: Pick<Answer, 'listener' | 'name' | 'recvBufferBytes' | 'diskBytesPerSec'>
   /** The probe that is answered: the first that is heard. */
@@ -93,6 +103,7 @@ class Listener {
   }
 
   #answer({ kind, number }: Question, address: string, port: number): void {
+    if (kind !== 'hello') this.isHeard = true
     const found = {
       ...{ ...this.#facts, longestBytes: this.#longestBytes, streamCount: this.#streamCount },
       droppedCount: this.#socket.receiveQueue()?.droppedCount ?? 0,

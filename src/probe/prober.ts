@@ -178,13 +178,15 @@ class Prober {
     const packetBits = (lengthBytes + this.#overheadBytes) * 8
     const beganUs = monotonicUs()
     const lengthUs = (this.#options.streamMs ?? DEFAULT_STREAM_MS) * 1000
+    const passedUs = (): number => monotonicUs() - beganUs
     let [sentCount, elapsedUs] = [0, 0]
     while (elapsedUs < lengthUs) {
       this.#throwIfInterrupted()
       const due = Math.floor((bitrate * elapsedUs) / 1e6 / packetBits)
-      for (; sentCount < due; sentCount++) await this.#send(filler)
+      // A host that does not come up to the rate has ever more to send.
+      for (; sentCount < due && passedUs() < lengthUs; sentCount++) await this.#send(filler)
       await delay(STREAM_TICK_MS)
-      elapsedUs = monotonicUs() - beganUs
+      elapsedUs = passedUs()
     }
     await delay(SETTLE_MS)
     return { sentCount, elapsedUs, lengthBytes }

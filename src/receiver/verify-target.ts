@@ -10,13 +10,14 @@ import {
   maxRunCount,
   RootDigest,
 } from '../protocol/index.ts'
+import { isRbdName } from '../rbd/index.ts'
 import { sha256 } from '../sha256.ts'
-import { isRandomAccess, RandomAccessSlicer, type RandomAccessSource } from '../sparse/index.ts'
+import { isRandomAccess, RandomAccessSlicer, StreamSlicer, type ImageSource, type Slice } from '../sparse/index.ts'
 import { parseFingerprint, type Fingerprint } from './fingerprint.ts'
 
 /** What to check, and against what. */
 export interface VerifyOptions {
-  /** Path of a file or block device. */
+  /** Path of a file or block device, or `rbd:[POOL/[NAMESPACE/]]IMAGE[@SNAPSHOT]`. */
   readonly target: string
   /** As `receive` resolves with it. Default: the one that was kept beside a file. */
   readonly fingerprint?: string
@@ -40,8 +41,8 @@ export interface VerifyResult {
  *
  * On a device, what lies behind the image does not count.
  * @throws SkilfishError TARGET_DIFFERS; TARGET_UNFINISHED; FINGERPRINT_MISSING; OPTION_INVALID for a fingerprint that is none;
- * TARGET_UNSUPPORTED for what is neither a file nor a block device; INTERRUPTED; SOURCE_NOT_FOUND, SOURCE_DENIED, SOURCE_FAILED and
- * SOURCE_CHANGED when it cannot be read
+ * TARGET_UNSUPPORTED for what is neither a file nor a block device nor an RBD image; INTERRUPTED; SOURCE_NOT_FOUND, SOURCE_DENIED,
+ * SOURCE_FAILED, SOURCE_CHANGED, RBD_MISSING and RBD_UNREACHABLE when it cannot be read
  */
 export async function verifyTarget(options: VerifyOptions): Promise<VerifyResult> {
   const { target } = options
@@ -52,12 +53,16 @@ export async function verifyTarget(options: VerifyOptions): Promise<VerifyResult
   }
   const source = await openSource(target)
   try {
-    if (!isRandomAccess(source)) throw unsupported(target)
-    const fingerprint = await fingerprintOf(options, source.identity !== undefined)
+    const isRbd = isRbdName(target)
+    if (!isRandomAccess(source) && !isRbd) throw unsupported(target)
+    // A device has no identity: see `openSource`.
+    const isDevice = !isRbd && source.identity === undefined
+    const fingerprint = await fingerprintOf(options, isRbd ? 'an RBD image' : isDevice ? 'a device' : undefined)
     const { imageBytes } = fingerprint
-    // A device may be larger. It has no identity: see `openSource`.
-    const isWrongSize = source.identity === undefined ? source.sizeBytes < imageBytes : source.sizeBytes !== imageBytes
-    if (isWrongSize) throw differs(target, `${source.sizeBytes} bytes`, `${imageBytes} bytes`)
+    const sizeBytes = source.sizeBytes ?? 0
+    // A device may be larger.
+    const isWrongSize = isDevice ? sizeBytes < imageBytes : sizeBytes !== imageBytes
+    if (isWrongSize) throw differs(target, `${sizeBytes} bytes`, `${imageBytes} bytes`)
     const result = await digest(source, fingerprint, options)
     const wanted = Buffer.from(fingerprint.rootDigest).toString('hex')
     if (result.rootDigest !== wanted) {
@@ -69,7 +74,11 @@ export async function verifyTarget(options: VerifyOptions): Promise<VerifyResult
   }
 }
 
-async function fingerprintOf({ target, fingerprint: given }: VerifyOptions, isFile: boolean): Promise<Fingerprint> {
+/** @param kind of a target for which none is kept */
+async function fingerprintOf(
+  { target, fingerprint: given }: VerifyOptions,
+  kind: string | undefined,
+): Promise<Fingerprint> {
   const action = `cannot verify ${target}`
   if (given !== undefined) {
     const parsed = parseFingerprint(given)
@@ -78,7 +87,8 @@ async function fingerprintOf({ target, fingerprint: given }: VerifyOptions, isFi
     throw new SkilfishError('OPTION_INVALID', text)
   }
   const wanted = 'give --fingerprint with what skilfish-recv has told at its end'
-  if (!isFile) throw new SkilfishError('FINGERPRINT_MISSING', `${action}: for a device none is kept; ${wanted}`)
+  if (kind !== undefined)
+    throw new SkilfishError('FINGERPRINT_MISSING', `${action}: for ${kind} none is kept; ${wanted}`)
   const path = `${target}${FINGERPRINT_SUFFIX}`
   const kept = await readKeptText(path).catch((cause: unknown) => {
     const text = `${action}: cannot read ${path}: ${(cause as Error).message}; ${wanted}`
@@ -91,18 +101,18 @@ async function fingerprintOf({ target, fingerprint: given }: VerifyOptions, isFi
 }
 
 async function digest(
-  source: RandomAccessSource,
+  source: ImageSource,
   { imageBytes, sliceBytes }: Fingerprint,
   { signal, onProgress }: VerifyOptions,
 ): Promise<VerifyResult> {
-  const slicer = new RandomAccessSlicer(source, sliceBytes)
+  const read = sliceReader(source, sliceBytes, imageBytes)
   const headRoom = frameHeadBytes(maxRunCount(sliceBytes))
   const buffer = new Uint8Array(headRoom + sliceBytes)
   const root = new RootDigest(sha256)
   let [position, sliceCount, dataBytes] = [0, 0, 0]
   for (;;) {
     if (signal?.aborted) throw new SkilfishError('INTERRUPTED', 'the check was interrupted')
-    const slice = await slicer.read(position, buffer.subarray(headRoom), imageBytes)
+    const slice = await read(position, buffer.subarray(headRoom))
     if (slice === undefined) break
     const head = buffer.subarray(headRoom - frameHeadBytes(slice.runs.length), headRoom)
     encodeFrameHeadInto(head, { ...slice, codec: Codec.none })
@@ -117,15 +127,29 @@ async function digest(
     // Only zeros follow a slice that is not full.
     if (slice.plainBytes < sliceBytes) break
   }
-  await source.verifyUnchanged?.()
+  if (isRandomAccess(source)) await source.verifyUnchanged?.()
   const rootDigest = Buffer.from(root.finish(imageBytes, sliceCount)).toString('hex')
   return { imageBytes, dataBytes, sliceCount, rootDigest }
+}
+
+/** Both kinds of sources give the same slices: what `rbd` yields has no runs of zeros. */
+function sliceReader(
+  source: ImageSource,
+  sliceBytes: number,
+  imageBytes: number,
+): (spanStart: number, into: Uint8Array) => Promise<Slice | undefined> {
+  if (!isRandomAccess(source)) {
+    const slicer = new StreamSlicer(source, sliceBytes)
+    return (_, into) => slicer.read(into)
+  }
+  const slicer = new RandomAccessSlicer(source, sliceBytes)
+  return (spanStart, into) => slicer.read(spanStart, into, imageBytes)
 }
 
 const unsupported = (target: string): SkilfishError =>
   new SkilfishError(
     'TARGET_UNSUPPORTED',
-    `cannot verify ${target}: it is neither a file nor a block device; name one of these`,
+    `cannot verify ${target}: it is neither a file nor a block device nor an RBD image; name one of these`,
   )
 
 const differs = (target: string, got: string, wanted: string): SkilfishError =>

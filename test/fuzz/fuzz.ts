@@ -77,17 +77,23 @@ export async function fuzz(
 async function runAll(target: FuzzTarget, inputs: readonly Uint8Array[]): Promise<number> {
   let packets = 0
   for (const input of inputs) {
-    const startMs = performance.now()
     try {
-      const taken = target.run(input)
-      packets += typeof taken === 'number' ? taken : await taken
+      const startMs = performance.now()
+      packets += await target.run(input)
+      // Once it may have been the machine.
+      if (performance.now() - startMs > MAX_INPUT_MS) await runInTime(target, input)
     } catch (error) {
       throw new FuzzFailure(target.name, input, error)
     }
-    const tookMs = performance.now() - startMs
-    if (tookMs > MAX_INPUT_MS) throw new FuzzFailure(target.name, input, `took ${Math.round(tookMs)} ms`)
   }
   return packets
+}
+
+async function runInTime(target: FuzzTarget, input: Uint8Array): Promise<void> {
+  const startMs = performance.now()
+  await target.run(input)
+  const tookMs = performance.now() - startMs
+  if (tookMs > MAX_INPUT_MS) throw new Error(`took ${Math.round(tookMs)} ms`)
 }
 
 /** Those of the inputs that reach what none before has reached: runs them again by halves, as reading the coverage takes long. */

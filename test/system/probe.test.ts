@@ -11,7 +11,7 @@ describe('skilfish-probe between two hosts', () => {
   let lab: Lab
 
   beforeAll(() => {
-    lab = Lab.up({ receiverCount: 1 })
+    lab = Lab.up({ receiverCount: 3 })
   })
   beforeEach(() => lab.loss(0))
   afterAll(() => {
@@ -19,7 +19,7 @@ describe('skilfish-probe between two hosts', () => {
     rmSync(folder, { recursive: true, force: true })
   })
 
-  /** Probes the one receiver at a low rate for a second. */
+  /** Probes one receiver at a low rate for a second. */
   async function probe(listen: readonly string[] = []): Promise<Ended<Probed>[]> {
     const listener = startProbe<Probed>(lab, 1, ['--listen', '--start-timeout', '40', ...listen])
     await listener.until(({ type }) => type === 'log')
@@ -54,6 +54,54 @@ describe('skilfish-probe between two hosts', () => {
     lab.run(1, 'nft', ['delete', ...length])
     expect(probed!.result!.listeners[0]!.mtuBytes).toBe(1400)
     expect(probed!.result!.advice.join('\n')).toContain('send with --mtu 1400')
+  })
+
+  it('tells several listeners apart', async () => {
+    const listeners = [1, 2, 3].map((host) =>
+      startProbe<Probed>(lab, host, ['--listen', '--start-timeout', '40', ...(host === 2 ? ['--disk', folder] : [])]),
+    )
+    await Promise.all(listeners.map((listener) => listener.until(({ type }) => type === 'log')))
+    // Losses of one path are not the others'.
+    lab.loss(20, 3)
+    const probed = await startProbe<Probed>(lab, 0, ['--bitrate', '20M', '--time', '1', '--start-timeout', '4']).ended
+    const listened = await Promise.all(listeners.map(({ ended }) => ended))
+    expect([probed, ...listened].map(({ status }) => status)).toEqual([0, 0, 0, 0])
+    const { sentCount, listeners: paths } = probed.result!
+    const lostShares = [...paths]
+      .sort((one, other) => (one.address < other.address ? -1 : 1))
+      .map(({ address, receivedCount, diskBytesPerSec }) => [
+        address,
+        receivedCount < 0.9 * sentCount,
+        diskBytesPerSec !== undefined,
+      ])
+    expect(lostShares).toEqual([
+      ['10.77.0.2', false, false],
+      ['10.77.0.3', false, true],
+      ['10.77.0.4', true, false],
+    ])
+  })
+
+  it('says at both ends that answers do not come back', async () => {
+    lab.run(0, 'nft', ['add', 'table', 'netdev', 'wall'])
+    lab.run(0, 'nft', ['add chain netdev wall way { type filter hook ingress device eth0 priority 0; }'])
+    lab.run(0, 'nft', ['add rule netdev wall way meta l4proto udp drop'])
+    const listener = startProbe<Probed>(lab, 1, ['--listen', '--start-timeout', '40'])
+    await listener.until(({ type }) => type === 'log')
+    const probed = await startProbe<Probed>(lab, 0, ['--start-timeout', '1']).ended
+    const listened = await listener.ended
+    lab.run(0, 'nft', ['delete', 'table', 'netdev', 'wall'])
+    expect([probed.status, probed.errorCode]).toEqual([3, 'NO_RECEIVERS'])
+    expect([listened.status, listened.errorCode]).toEqual([3, 'NO_SENDER'])
+    await listener.until(({ message }) => String(message).includes('--feedback-port'))
+  })
+
+  it('ends in time at a rate that no host comes up to, and says so', async () => {
+    const listener = startProbe<Probed>(lab, 1, ['--listen', '--start-timeout', '40'])
+    await listener.until(({ type }) => type === 'log')
+    const prober = startProbe<Probed>(lab, 0, ['--bitrate', '400G', '--time', '1', '--start-timeout', '4'])
+    const [probed, listened] = await Promise.all([prober.ended, listener.ended])
+    expect([probed.status, listened.status], probed.stderr).toEqual([0, 0])
+    expect(probed.result!.advice.join('\n')).toMatch(/this host sent .* of 400/)
   })
 
   it('says that nobody answers where multicast is blocked', async () => {

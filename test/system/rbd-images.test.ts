@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { RbdSink } from '../../src/io/rbd-sink.ts'
 import { RbdSource } from '../../src/io/rbd-source.ts'
@@ -341,6 +341,35 @@ describe('the commands', () => {
     const original = digest(exported('rbd/origin@sent'))
     expect([digest(readFileSync(path('copy'))), digest(exported('rbd/copy'))]).toEqual([original, original])
     expect(stateOf('rbd/copy')).toBe(`complete ${String(result?.['imageId'])}`)
+  })
+
+  it('verify an image and a snapshot of it with the fingerprint, and tell one that differs or is not complete', async () => {
+    const net = loopback()
+    const source = Buffer.alloc(5 * MIB + 77)
+    source.fill('verified ', MIB + 100, 3 * MIB)
+    source.fill('end', source.length - 3)
+    writeFileSync(path('image'), source)
+    // With stale data where the image has holes, and pages of zeros in what the cluster has allocated.
+    ceph.rbd('create', '--size', `${source.length}B`, 'rbd/checked')
+    change('rbd/checked', data(0, Buffer.alloc(4 * MIB, 'stale')))
+    const receiver = start('recv', ['--json', ...net, 'rbd:rbd/checked'])
+    await start('send', ['--json', ...net, path('image')]).ended
+    const fingerprint = String(messages((await receiver.ended).stdout, 'result')[0]?.['fingerprint'])
+    ceph.rbd('snap', 'create', '--no-progress', 'rbd/checked@received')
+    const verify = async (...args: readonly string[]): Promise<unknown[]> => {
+      const { status, stdout } = await start('recv', ['--verify', '--json', ...args]).ended
+      return [status, messages(stdout, 'error')[0]?.['code'] ?? messages(stdout, 'result')[0]?.['dataBytes']]
+    }
+    const given = ['--fingerprint', fingerprint]
+    const dataBytes = 2 * MIB + 77
+    expect(await verify(...given, 'rbd:checked')).toEqual([0, dataBytes])
+    expect(await verify('rbd:checked')).toEqual([5, 'FINGERPRINT_MISSING'])
+    change('rbd/checked', data(2 * MIB, Buffer.from('x')))
+    expect(await verify(...given, 'rbd:checked')).toEqual([5, 'TARGET_DIFFERS'])
+    expect(await verify(...given, 'rbd:checked@received')).toEqual([0, dataBytes])
+    ceph.rbd('image-meta', 'set', 'rbd/checked', 'skilfish.image', 'incomplete x')
+    expect(await verify(...given, 'rbd:checked')).toEqual([5, 'TARGET_UNFINISHED'])
+    expect(await verify(...given, 'rbd:none')).toEqual([5, 'SOURCE_NOT_FOUND'])
   })
 
   it('tell in one sentence what is wrong, and end with the status of a storage fault', async () => {
