@@ -31,7 +31,7 @@ import { isRandomAccess, type ImageSource } from '../sparse/index.ts'
 import { SenderKeys, type SenderSession } from '../trust/index.ts'
 import { checkSendOptions, codecOf } from './check-options.ts'
 import { FrameProducer } from './frame-producer.ts'
-import { SenderMachine, type SenderEvent } from './machine/index.ts'
+import { SenderMachine, type ReceiverView, type SenderEvent } from './machine/index.ts'
 import { sendProgress } from './send-progress.ts'
 import {
   ReceiversFailedError,
@@ -46,6 +46,9 @@ const PROGRESS_INTERVAL_MS = 250
 
 /** But no more often than this for each receiver, milliseconds: progress names all, and anybody may make thousands up. */
 const PROGRESS_RECEIVER_MS = 0.25
+
+/** Lines of the log about receivers, at most: anybody may make up ever new ones. Ours. */
+const MAX_RECEIVER_LINES = 4096
 
 /**
  * Sends an image to every receiver of a group.
@@ -76,6 +79,7 @@ class Transfer implements SendHandle {
   #isStartForced = false
   /** What ended the transfer on our side: takes the place of what the machine says. */
   #cause: unknown
+  #receiverLines = 0
   #wantedNext = 0
   readonly #wantedAgain: number[] = []
   #isProducing = false
@@ -234,11 +238,9 @@ class Transfer implements SendHandle {
         this.#log(event.phase === 'sending' ? 'sending' : 'all sent, mending what is missing')
         this.#tellProgress()
         break
-      case 'receiver': {
-        const { name, address, state, reason } = event.receiver
-        this.#log(`receiver ${name} (${address}) ${state === 'live' ? 'joined' : state}${reason && `: ${reason}`}`)
+      case 'receiver':
+        this.#logReceiver(event.receiver)
         break
-      }
       case 'refused':
         this.#log(`${event.address} speaks only protocol versions ${event.oldest} to ${event.newest} and takes no part`)
         break
@@ -296,6 +298,13 @@ class Transfer implements SendHandle {
     const progress = sendProgress(this.#machine, this.#producer, monotonicUs() - this.#beganUs, this.#firstDataUs)
     this.#options.onProgress?.(progress)
     this.#progress.push(progress)
+  }
+
+  #logReceiver({ name, address, state, reason }: ReceiverView): void {
+    if (this.#receiverLines++ >= MAX_RECEIVER_LINES) return
+    this.#log(`receiver ${name} (${address}) ${state === 'live' ? 'joined' : state}${reason && `: ${reason}`}`)
+    if (this.#receiverLines === MAX_RECEIVER_LINES)
+      this.#log('so many receivers came and went that no more is told of them')
   }
 
   #log(line: string): void {

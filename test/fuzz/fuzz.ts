@@ -64,11 +64,11 @@ export async function fuzz(
     packets += await runAll(target, batch)
     inputs += batch.length
     if (coverage === undefined) continue
-    const blocks = coverage.takeNew()
-    if (blocks.length > 0) corpus.push(...(await findNew(target, batch, coverage)))
+    const fresh = coverage.takeNew()
+    if (fresh.length > 0) corpus.push(...(await findNew(target, batch, coverage)))
     // Also what came only once, as the compiler's work does: or it would be looked for again after each batch.
-    coverage.know(blocks)
-    batchSize = blocks.length > 0 ? Math.max(MIN_BATCH, batchSize >> 2) : Math.min(MAX_BATCH, batchSize * 2)
+    coverage.know(fresh)
+    batchSize = fresh.length > 0 ? Math.max(MIN_BATCH, batchSize >> 2) : Math.min(MAX_BATCH, batchSize * 2)
   }
   return { packets, inputs, elapsedMs: performance.now() - beganMs, corpus }
 }
@@ -106,12 +106,12 @@ async function findNew(
   const half = Math.ceil(inputs.length / 2)
   for (const part of [inputs.slice(0, half), inputs.slice(half)]) {
     await runAll(target, part)
-    const blocks = coverage.takeNew()
-    if (blocks.length === 0) continue
+    const fresh = coverage.takeNew()
+    if (fresh.length === 0) continue
     if (part.length > 1) found.push(...(await findNew(target, part, coverage)))
     else {
       found.push(...part)
-      coverage.know(blocks)
+      coverage.know(fresh)
     }
   }
   return found

@@ -37,7 +37,7 @@ async function run(target: FuzzTarget): Promise<void> {
     const memoryMib = Math.round(process.memoryUsage().rss / 1_048_576)
     const found = corpus.length - known.length
     console.log(
-      `${target.name}: ${packets} packets in ${inputs} inputs, ${perSec} a second, ${coverage.blockCount} blocks, ` +
+      `${target.name}: ${packets} packets in ${inputs} inputs, ${perSec} a second, ${coverage.knownCount} characters of code, ` +
         `${found} inputs found, ${memoryMib} MiB`,
     )
     if (options.keep) writeCorpus(target, await minimised(target, corpus))
@@ -59,9 +59,9 @@ async function minimised(target: FuzzTarget, corpus: readonly Uint8Array[]): Pro
   const kept: Uint8Array[] = []
   for (const input of corpus.slice(seeds.length).sort((a, b) => a.length - b.length)) {
     await target.run(input)
-    const blocks = coverage.takeNew()
-    coverage.know(blocks)
-    if (blocks.length > 0) kept.push(input)
+    const fresh = coverage.takeNew()
+    coverage.know(fresh)
+    if (fresh.length > 0) kept.push(input)
   }
   coverage.stop()
   return kept

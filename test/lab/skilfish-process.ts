@@ -56,6 +56,11 @@ export class Running<Result> {
     }
   }
 
+  /** How many lines of output satisfy `holds` by now. */
+  count(holds: (line: Readonly<Record<string, unknown>>) => boolean): number {
+    return this.#parsed().filter(holds).length
+  }
+
   #take(text: string): void {
     const lines = (this.#rest + text).split('\n')
     this.#rest = lines.pop() ?? ''

@@ -459,4 +459,13 @@ describe('foreign bytes', () => {
     driven.hearBytes(encodeRefusal(SESSION), '10.0.0.7')
     expect(driven.events.at(-1)).toEqual({ kind: 'refused', address: '10.0.0.7', oldest: 1, newest: 1 })
   })
+
+  test('tell of 64 such receivers at most, each once, however many refusals are forged', () => {
+    const driven = new HandDriven(4)
+    for (let packet = 0; packet < 10_000; packet++) {
+      driven.hearBytes(encodeRefusal(SESSION), `10.0.${(packet >> 2) >> 8}.${(packet >> 2) & 255}`)
+    }
+    const addresses = driven.events.flatMap((event) => (event.kind === 'refused' ? [event.address] : []))
+    expect([addresses.length, new Set(addresses).size]).toEqual([64, 64])
+  })
 })
