@@ -287,8 +287,7 @@ function runReceiver(input: Uint8Array): number {
         withDriver.push(event.slice)
       } else if (event.kind === 'session') isOpening = true
       else if (event.kind === 'complete') isComplete = true
-      else return true
-      return false
+      return event.kind === 'acknowledged' || event.kind === 'failed'
     },
     ({ bytes, to }) => must(bytes <= MAX_CONTROL_BYTES && to !== undefined, 'a receiver speaks to its sender only'),
   )
