@@ -1,29 +1,40 @@
 import { createInterface } from 'node:readline'
-import { AGENT_VERSION, runStep, type StepMessage, type StepRequest } from '../deployer/index.ts'
-import { SkilfishError } from '../errors.ts'
+import { AGENT_VERSION, ALIVE_MS, runStep, type StepMessage, type StepRequest } from '../deployer/index.ts'
+import { EXIT_STATUS, SkilfishError } from '../errors.ts'
 import { describeFailure } from './failure.ts'
 
 /** Time between two lines of progress, milliseconds. */
 const PROGRESS_MS = 250
 
+/** How long the deployer may be silent before it is taken for gone, milliseconds: less than its lease holds. */
+const SILENCE_MS = 30_000
+
+/** How long a step that is given up may take to end, milliseconds. All of them may end anywhere. */
+const END_GRACE_MS = 5000
+
 /**
- * `skilfish host`: does one step on this host, for a deployer. The request is the first line of standard input; when that ends before
- * the step, the deployer is gone, and the step is given up. Answers on standard output, a line of JSON each.
+ * `skilfish host`: does one step on this host, for a deployer. The request is the first line of standard input, and empty lines follow
+ * while somebody waits for it; when they end before the step, the deployer is gone, and the step is given up. Answers on standard
+ * output, a line of JSON each.
  * @returns the status to exit with
  */
 export async function runHostCommand(): Promise<number> {
   const aborted = new AbortController()
-  const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
+  const giveUp = (): void => {
+    if (aborted.signal.aborted) return
+    setTimeout(() => process.exit(EXIT_STATUS.interrupted), END_GRACE_MS).unref()
+    aborted.abort()
+  }
   const tell = (message: StepMessage): Promise<void> =>
     new Promise((resolve) => process.stdout.write(`${JSON.stringify(message)}\n`, () => resolve()))
   // Ctrl-C on a terminal is for the deployer, which then ends the standard input here.
   process.on('SIGINT', () => undefined)
-  process.stdout.on('error', () => aborted.abort())
+  process.stdout.on('error', giveUp)
+  const first = await firstLine(giveUp)
+  const alive = setInterval(() => void tell({ type: 'alive' }), ALIVE_MS)
   try {
-    const request = readRequest((await lines.next()).value)
-    void lines.next().then(({ done }) => {
-      if (done === true) aborted.abort()
-    })
+    const request = readRequest(first)
+    await tell({ type: 'alive' })
     let nextMs = 0
     const onProgress = (percent: number, bitsPerSec: number): void => {
       if (performance.now() < nextMs) return
@@ -36,7 +47,26 @@ export async function runHostCommand(): Promise<number> {
     const { code, message, exitStatus } = describeFailure(error)
     await tell({ type: 'error', code, message })
     return exitStatus
+  } finally {
+    clearInterval(alive)
   }
+}
+
+/** Reads the first line of standard input; calls `onGone` when that ends or nothing more has come for too long. */
+function firstLine(onGone: () => void): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const silence = setTimeout(onGone, SILENCE_MS)
+    createInterface({ input: process.stdin })
+      .on('line', (line) => {
+        silence.refresh()
+        resolve(line)
+      })
+      .on('close', () => {
+        clearTimeout(silence)
+        resolve(undefined)
+        onGone()
+      })
+  })
 }
 
 /** @throws SkilfishError HOST_FAILED for what no deployer of this version asks */

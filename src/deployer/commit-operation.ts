@@ -1,8 +1,7 @@
 import { SkilfishError } from '../errors.ts'
 import type { CommitResult } from './deployer-events.ts'
 import type { HostAgent } from './host-agent.ts'
-import type { BaseName, VmPlace } from './host-protocol.ts'
-import type { StepHooks } from './host/run-step.ts'
+import type { BaseName, StepHooks, VmPlace } from './host-protocol.ts'
 import type { Storage, VmRecord } from './storage/index.ts'
 
 export interface CommitRequest {

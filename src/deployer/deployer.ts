@@ -14,8 +14,7 @@ import type {
 } from './deployer-events.ts'
 import { fetchBases } from './fetch-operation.ts'
 import { HostAgent } from './host-agent.ts'
-import type { BaseName, StepResults } from './host-protocol.ts'
-import type { StepHooks } from './host/run-step.ts'
+import type { BaseName, StepHooks, StepResults } from './host-protocol.ts'
 import { baseName } from './names.ts'
 import { forAll } from './parts.ts'
 import { openStorage } from './storage/index.ts'
@@ -51,14 +50,17 @@ export class Deployer {
   readonly #storage: Storage
   readonly #agents: ReadonlyMap<string, HostAgent>
   readonly #emit: (event: DeployerEvent) => void
-  readonly #signal: AbortSignal
+  readonly #asked: AbortSignal
+  /** What ends the operation under way: whoever asked for it, or the loss of the lease. */
+  #signal: AbortSignal
 
   constructor(plan: ClusterPlan, options: DeployerOptions = {}) {
     this.plan = plan
     this.#storage = openStorage(plan)
     this.#agents = new Map(plan.hosts.map((host) => [host.name, new HostAgent(host)]))
     this.#emit = options.onEvent ?? (() => undefined)
-    this.#signal = options.signal ?? new AbortController().signal
+    this.#asked = options.signal ?? new AbortController().signal
+    this.#signal = this.#asked
   }
 
   /** Makes an image for each machine that has none. */
@@ -287,9 +289,12 @@ export class Deployer {
 
   async #locked<Result>(work: () => Promise<Result>): Promise<Result> {
     const lease = await this.#storage.acquireLease()
+    this.#signal = AbortSignal.any([this.#asked, lease.lost])
     try {
+      this.#signal.throwIfAborted()
       return await work()
     } finally {
+      this.#signal = this.#asked
       await lease.release()
     }
   }

@@ -2,14 +2,20 @@ import { createInterface } from 'node:readline'
 import { ERROR_TABLE, SkilfishError, type ErrorCode } from '../errors.ts'
 import { Program } from '../io/index.ts'
 import type { HostPlan } from './cluster-file.ts'
-import type { StepMessage, StepRequest, StepResults } from './host-protocol.ts'
-import { runStep, type StepHooks } from './host/run-step.ts'
+import { ALIVE_MS, type StepHooks, type StepMessage, type StepRequest, type StepResults } from './host-protocol.ts'
+import { runStep } from './host/run-step.ts'
 
 /** What begins a request: both ends must be of one version. */
-export const AGENT_VERSION = 1
+export const AGENT_VERSION = 2
 
 /** How long a program may take to end once its step is given up, milliseconds. */
 const STOP_GRACE_MS = 10_000
+
+/** How long it may take until a host says its first line: Slurm may have to wait for a place, milliseconds. */
+const START_PATIENCE_MS = 120_000
+
+/** How long a host may be silent then before it is taken for lost, milliseconds; it says something every {@link ALIVE_MS}. */
+const SILENCE_MS = 20_000
 
 /** Longest line that a host may say, characters. */
 const MAX_LINE_LENGTH = 1024 * 1024
@@ -37,19 +43,28 @@ export class HostAgent {
 
   async #runRemotely(command: readonly string[], request: StepRequest, hooks: StepHooks): Promise<object> {
     const process = new Program(command[0]!, command.slice(1))
-    // Its standard input stays open: when that ends, whoever asked is gone.
+    // Its standard input stays open: when that ends or is silent, whoever asked is gone.
     const stop = (): void => void process.stop(STOP_GRACE_MS)
     hooks.signal.addEventListener('abort', stop, { once: true })
     process.stdin.write(`${JSON.stringify({ version: AGENT_VERSION, request })}\n`)
+    const alive = setInterval(() => process.stdin.write('\n'), ALIVE_MS)
+    let lost: string | undefined
+    const lose = (patienceMs: number) => () => {
+      lost = `nothing was heard of the host for ${patienceMs / 1000} s`
+      void process.stop(0)
+    }
+    let silence = setTimeout(lose(START_PATIENCE_MS), START_PATIENCE_MS)
     let answer: StepMessage | undefined
+    createInterface({ input: process.stdout }).on('line', (line) => {
+      const message = parseMessage(line)
+      if (message === undefined) return
+      clearTimeout(silence)
+      silence = setTimeout(lose(SILENCE_MS), SILENCE_MS)
+      if (message.type === 'progress') hooks.onProgress(message.percent, message.bitsPerSec)
+      else if (message.type !== 'alive') answer = message
+      if (answer !== undefined) process.stdin.end()
+    })
     try {
-      for await (const line of createInterface({ input: process.stdout })) {
-        const message = parseMessage(line)
-        if (message === undefined) continue
-        if (message.type === 'progress') hooks.onProgress(message.percent, message.bitsPerSec)
-        else answer = message
-        if (answer !== undefined) process.stdin.end()
-      }
       const end = await process.ended
       hooks.signal.throwIfAborted()
       if (answer?.type === 'result') return answer.result
@@ -59,8 +74,10 @@ export class HostAgent {
       }
       const how =
         end.kind === 'not-started' ? end.cause.message : process.said || `it ended without an answer (${end.kind})`
-      throw new SkilfishError('HOST_FAILED', `cannot run ${command.join(' ')}: ${how}`)
+      throw new SkilfishError('HOST_FAILED', `cannot run ${command.join(' ')}: ${lost ?? how}`)
     } finally {
+      clearTimeout(silence)
+      clearInterval(alive)
       hooks.signal.removeEventListener('abort', stop)
       await process.stop(STOP_GRACE_MS)
     }

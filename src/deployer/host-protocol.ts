@@ -84,6 +84,13 @@ export type StepRequest =
       readonly usedKeys: readonly string[]
     }
 
+/** What whoever asks for a step has to do with it meanwhile. */
+export interface StepHooks {
+  /** Whoever asked does not want it any more, or is gone. */
+  readonly signal: AbortSignal
+  readonly onProgress: (percent: number, bitsPerSec: number) => void
+}
+
 /** What each step comes to. */
 export interface StepResults {
   boot: {
@@ -138,8 +145,12 @@ export interface CommitReport {
   readonly verifyMs: number
 }
 
+/** How often both ends say that they are there, milliseconds: the host a message, the deployer an empty line. */
+export const ALIVE_MS = 5000
+
 /** What a step's program says on standard output, a line of JSON each. */
 export type StepMessage =
+  | { readonly type: 'alive' }
   | { readonly type: 'progress'; readonly percent: number; readonly bitsPerSec: number }
   | { readonly type: 'result'; readonly result: object }
   | { readonly type: 'error'; readonly code: string; readonly message: string }

@@ -13,8 +13,10 @@ export type {
   VmView,
 } from './deployer-events.ts'
 export { AGENT_VERSION } from './host-agent.ts'
+export { ALIVE_MS } from './host-protocol.ts'
 export type {
   CommitReport,
+  StepHooks,
   StepMessage,
   StepRequest,
   StepResults,
@@ -23,5 +25,5 @@ export type {
   VmHardware,
   VmStatus,
 } from './host-protocol.ts'
-export { runStep, type StepHooks } from './host/run-step.ts'
+export { runStep } from './host/run-step.ts'
 export { ClusterFailedError } from './parts.ts'

@@ -4,7 +4,7 @@ import { SkilfishError } from '../../errors.ts'
 import { syncFolder } from '../../io/index.ts'
 import { receive } from '../../receiver/index.ts'
 import { readJson, remove, writeJson, type HostFolder } from './host-folder.ts'
-import type { BaseName, TransferPlace } from '../host-protocol.ts'
+import type { BaseName, StepHooks, TransferPlace } from '../host-protocol.ts'
 
 /** How long to wait for the sender, milliseconds. */
 const START_TIMEOUT_MS = 150_000
@@ -44,7 +44,7 @@ export async function receiveBase(
   folder: HostFolder,
   base: BaseName,
   place: TransferPlace,
-  hooks: { readonly signal: AbortSignal; readonly onProgress: (percent: number, bitsPerSec: number) => void },
+  hooks: StepHooks,
 ): Promise<string> {
   await mkdir(folder.bases, { recursive: true })
   const path = folder.basePath(base.key)

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import { SkilfishError } from '../../errors.ts'
 import { queryBlockNodes } from '../../qmp/index.ts'
 import { forEach, pieces, totalBytes, type ImageRange } from '../extents.ts'
-import type { CommitReport, StepRequest } from '../host-protocol.ts'
+import type { CommitReport, StepHooks, StepRequest } from '../host-protocol.ts'
 import { findBase } from './base-cache.ts'
 import { ByteRate } from './byte-rate.ts'
 import type { NbdClient } from './nbd-client.ts'
@@ -24,10 +24,7 @@ const DEPTH = 8
  * Writes what the guest has changed since the last commit into the machine's own image, and reads it back. The overlay stays as it is,
  * its bitmap too: whether the commit counts is for the caller to say, by the step `committed`.
  */
-export async function commit(
-  request: CommitRequest,
-  onProgress: (percent: number, bitsPerSec: number) => void,
-): Promise<CommitReport> {
+export async function commit(request: CommitRequest, hooks: StepHooks): Promise<CommitReport> {
   const host = new HostFolder(request.folder)
   const folder = host.vm(request.cluster, request.vm)
   const journal = await requireOverlay(request, folder)
@@ -51,9 +48,9 @@ export async function commit(
     const ranges = by === 'bitmap' ? await dirtyRanges(daemon) : await allocatedRanges(folder)
     const [overlay, target] = [await daemon.open(NODE.overlay, false), await daemon.open(TARGET, true)]
     const committedBytes = totalBytes(ranges)
-    await copy(overlay, target, ranges, request.bytesPerSec, onProgress)
+    await copy(overlay, target, ranges, request.bytesPerSec, hooks)
     const copiedMs = performance.now()
-    await verify(overlay, target, ranges, request.vm)
+    await verify(overlay, target, ranges, request.vm, hooks.signal)
     await Promise.all([overlay.close(), target.close()])
     return { by, committedBytes, copyMs: copiedMs - startedMs, verifyMs: performance.now() - copiedMs }
   } finally {
@@ -104,12 +101,13 @@ async function copy(
   target: NbdClient,
   ranges: readonly ImageRange[],
   bytesPerSec: number,
-  onProgress: (percent: number, bitsPerSec: number) => void,
+  { signal, onProgress }: StepHooks,
 ): Promise<void> {
   const rate = new ByteRate(bytesPerSec)
   const wholeBytes = totalBytes(ranges)
   await forEach(pieces(ranges, PIECE_BYTES), DEPTH, async ({ offset, lengthBytes }) => {
     await rate.take(lengthBytes)
+    signal.throwIfAborted()
     await target.write(offset, await overlay.read(offset, lengthBytes))
     onProgress((100 * rate.totalBytes) / wholeBytes, rate.bitsPerSec)
   })
@@ -145,8 +143,15 @@ async function mapped(
   return entries.map(({ start, length }) => ({ offset: start, lengthBytes: length }))
 }
 
-async function verify(overlay: NbdClient, target: NbdClient, ranges: readonly ImageRange[], vm: string): Promise<void> {
+async function verify(
+  overlay: NbdClient,
+  target: NbdClient,
+  ranges: readonly ImageRange[],
+  vm: string,
+  signal: AbortSignal,
+): Promise<void> {
   await forEach(pieces(ranges, PIECE_BYTES), DEPTH, async ({ offset, lengthBytes }) => {
+    signal.throwIfAborted()
     const [wanted, written] = await Promise.all([overlay.read(offset, lengthBytes), target.read(offset, lengthBytes)])
     if (wanted.equals(written)) return
     const text = `what the storage has from ${offset} to ${offset + lengthBytes} is not what was written`

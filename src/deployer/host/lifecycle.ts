@@ -10,14 +10,17 @@ const QUIT_TIMEOUT_MS = 30_000
 const STATUS_TIMEOUT_MS = 3000
 
 /** Presses the power button; a guest that takes no notice is turned off after `timeoutMs`. */
-export async function shutDown(request: StepRequest & { step: 'shutdown' }): Promise<StepResults['shutdown']> {
+export async function shutDown(
+  request: StepRequest & { step: 'shutdown' },
+  signal: AbortSignal,
+): Promise<StepResults['shutdown']> {
   const folder = new HostFolder(request.folder).vm(request.cluster, request.vm)
   const pid = await findQemu(folder)
   if (pid === undefined) return { how: 'down-already' }
   const qmp = await QmpClient.connect(folder.qmpSocket)
   try {
     await powerDownGuest(qmp)
-    if (await waitForExit(pid, request.timeoutMs)) return { how: 'powered-down' }
+    if (await waitForExit(pid, request.timeoutMs, signal)) return { how: 'powered-down' }
     // Its end may come before its answer.
     await quitQemu(qmp).catch(() => undefined)
   } finally {

@@ -21,10 +21,11 @@ export async function connectQemu(folder: VmFolder, name: string): Promise<{ qmp
   return { pid, qmp: await QmpClient.connect(folder.qmpSocket) }
 }
 
-/** @returns whether it ended in time */
-export async function waitForExit(pid: number, timeoutMs: number): Promise<boolean> {
+/** @returns whether it ended in time @throws the reason of the signal */
+export async function waitForExit(pid: number, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
   const deadlineMs = performance.now() + timeoutMs
   while (isAlive(pid)) {
+    signal?.throwIfAborted()
     if (performance.now() > deadlineMs) return false
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
   }

@@ -1,4 +1,4 @@
-import type { StepRequest, StepResults } from '../host-protocol.ts'
+import type { StepHooks, StepRequest, StepResults } from '../host-protocol.ts'
 import { evictBases, findBase, receiveBase } from './base-cache.ts'
 import { boot } from './boot.ts'
 import { commit, markCommitted } from './commit.ts'
@@ -6,12 +6,6 @@ import { HostFolder } from './host-folder.ts'
 import { removeVm, shutDown, status } from './lifecycle.ts'
 import { switchBase } from './switch.ts'
 import { fetchUnique } from './unique-part.ts'
-
-export interface StepHooks {
-  /** Whoever asked does not want it any more, or is gone. */
-  readonly signal: AbortSignal
-  readonly onProgress: (percent: number, bitsPerSec: number) => void
-}
 
 /**
  * Does one step on this host. Each can be asked again after any interruption.
@@ -26,15 +20,15 @@ export async function runStep(request: StepRequest, hooks: StepHooks): Promise<S
     case 'receive':
       return { path: await receiveBase(new HostFolder(request.folder), request.base, request.place, hooks) }
     case 'fetch-unique':
-      return fetchUnique(request, hooks.onProgress)
+      return fetchUnique(request, hooks)
     case 'switch':
       return switchBase(request)
     case 'status':
       return status(request)
     case 'shutdown':
-      return shutDown(request)
+      return shutDown(request, hooks.signal)
     case 'commit':
-      return commit(request, hooks.onProgress)
+      return commit(request, hooks)
     case 'committed':
       await markCommitted(request)
       return {}

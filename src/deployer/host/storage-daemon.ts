@@ -39,12 +39,13 @@ export class StorageDaemon {
     const folder = await mkdtemp(join(parent, 'd-'))
     const socket = join(folder, 'q')
     const args = ['--chardev', `socket,id=qmp,path=${socket},server=on,wait=off`, '--monitor', 'chardev=qmp']
-    const child = spawn(DAEMON, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+    // It must not outlive a step that is killed: it would go on to hold the image that it writes.
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', DAEMON, ...args], { stdio: ['ignore', 'ignore', 'pipe'] })
     let said = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-1000)))
     const ended = new Promise<never>((_, reject) => {
       const fail = (reason: string): void => reject(new SkilfishError('QEMU_FAILED', `cannot run ${DAEMON}: ${reason}`))
-      child.once('error', ({ message }) => fail(`${message}; it must be installed`))
+      child.once('error', ({ message }) => fail(`${message}; setpriv (util-linux) must be installed`))
       child.once('exit', () => fail(said.trim() === '' ? 'it ended' : `it says: ${said.trim()}`))
     })
     ended.catch(() => undefined)

@@ -3,7 +3,7 @@ import { SkilfishError } from '../../errors.ts'
 import { syncFolder } from '../../io/index.ts'
 import type { BlockNodeOptions } from '../../qmp/index.ts'
 import { forEach, pieces, totalBytes } from '../extents.ts'
-import type { StepRequest, StepResults } from '../host-protocol.ts'
+import type { StepHooks, StepRequest, StepResults } from '../host-protocol.ts'
 import { findBase } from './base-cache.ts'
 import { localNode, remoteNodes, NODE, withTimeouts } from './block-graph.ts'
 import { HostFolder, remove } from './host-folder.ts'
@@ -22,7 +22,7 @@ const BASE = 'base'
 /** Copies what a machine's image has over the template into a file above the host's template. Complete when it has its name. */
 export async function fetchUnique(
   request: FetchRequest,
-  onProgress: (percent: number, bitsPerSec: number) => void,
+  { signal, onProgress }: StepHooks,
 ): Promise<StepResults['fetch-unique']> {
   const host = new HostFolder(request.folder)
   const folder = host.vm(request.cluster, request.vm)
@@ -49,6 +49,7 @@ export async function fetchUnique(
     const target = await daemon.open(NODE.local, true)
     await forEach(pieces(request.ranges, PIECE_BYTES), DEPTH, async ({ offset, lengthBytes }) => {
       await rate.take(lengthBytes)
+      signal.throwIfAborted()
       await target.write(offset, await source.read(offset, lengthBytes))
       onProgress((100 * rate.totalBytes) / wholeBytes, rate.bitsPerSec)
     })

@@ -160,7 +160,6 @@ export class FileStorage implements Storage {
       },
       read: () => read(path),
       renew: async (record) => {
-        if ((await read(path))?.owner !== record.owner) return
         await writeFile(`${path}.${record.owner}`, JSON.stringify(record))
         await rename(`${path}.${record.owner}`, path)
       },

@@ -7,6 +7,9 @@ import type { Lease } from './storage.ts'
 export const LEASE_MS = 60_000
 const RENEWAL_MS = 15_000
 
+/** How long it may take to give a lease back, milliseconds: one that cannot be ends by itself. */
+const RELEASE_MS = 20_000
+
 /** Who holds a cluster, and until when, by the clock of the holder: clocks of deployers must agree to some seconds. */
 export interface LeaseRecord {
   readonly owner: string
@@ -19,6 +22,7 @@ export interface LeasePlace {
   take(record: LeaseRecord): Promise<boolean>
   /** The present one. */
   read(): Promise<LeaseRecord | undefined>
+  /** Writes a new time. Whoever calls it has seen that the lease is still its own. */
   renew(record: LeaseRecord): Promise<void>
   /** Takes away the one of that owner. */
   drop(owner: string): Promise<void>
@@ -38,20 +42,31 @@ export async function acquireLease(cluster: string, place: LeasePlace): Promise<
       throw new SkilfishError('CLUSTER_BUSY', `cannot work at ${cluster}: ${who} does${until}`)
     }
   }
+  const lost = new AbortController()
+  const renew = async (): Promise<void> => {
+    const holder = await place.read()
+    if (holder?.owner === owner) return place.renew(record())
+    clearInterval(timer)
+    const who = holder?.owner ?? 'nobody'
+    const text = `it was not renewed for ${LEASE_MS / 1000} s, and ${who} has it now`
+    lost.abort(new SkilfishError('CLUSTER_BUSY', `cannot go on with ${cluster}: the lease was lost; ${text}`))
+  }
   // A storage that hangs must not be asked again and again.
   let renewal: Promise<void> | undefined
   const timer = setInterval(() => {
-    renewal ??= place
-      .renew(record())
+    renewal ??= renew()
       .catch(() => undefined)
       .finally(() => (renewal = undefined))
   }, RENEWAL_MS)
   timer.unref()
   return {
+    lost: lost.signal,
     async release() {
       clearInterval(timer)
-      await renewal
-      await place.drop(owner)
+      const dropped = (renewal ?? Promise.resolve()).then(() => place.drop(owner)).catch(() => undefined)
+      let patience: NodeJS.Timeout | undefined
+      await Promise.race([dropped, new Promise((resolve) => (patience = setTimeout(resolve, RELEASE_MS)))])
+      clearTimeout(patience)
     },
   }
 }

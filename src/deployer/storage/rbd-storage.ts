@@ -13,7 +13,16 @@ const KEY = { vm: 'skilfish.vm', cluster: 'skilfish.cluster', lease: 'skilfish.l
 /** How long a command of `rbd` may take, milliseconds. A roll-back goes through all objects. */
 const TIMEOUT_MS = 600_000
 
+/** How long the cluster may take to answer each single request of it, seconds. One whose OSD has died answers again within some 30 s. */
+const ANSWER_TIMEOUT_SECONDS = 60
+
 const { errno } = constants
+
+/** Options for that. Otherwise a stopped cluster is waited for without end. */
+const PATIENCE = ['client-mount-timeout', 'rados-mon-op-timeout', 'rados-osd-op-timeout'].flatMap((name) => [
+  `--${name}`,
+  String(ANSWER_TIMEOUT_SECONDS),
+])
 
 /** A Ceph cluster, through `rbd`: machines are clones of the template's snapshot, in its pool, named `CLUSTER.VM`. */
 export class RbdStorage implements Storage {
@@ -183,11 +192,16 @@ export class RbdStorage implements Storage {
   /** @returns what it printed, or `allowed` when it ended with one of the error numbers that may be */
   async #rbd(args: readonly string[], allowed: readonly number[] = []): Promise<string> {
     const conf = this.#conf === undefined ? [] : ['--conf', this.#conf]
-    const { end, stdout, said } = await runProgram('rbd', [...conf, ...args], TIMEOUT_MS)
+    const { end, stdout, said } = await runProgram('rbd', [...conf, ...PATIENCE, ...args], TIMEOUT_MS)
     if (end.kind === 'exited' && end.status === 0) return stdout
     if (end.kind === 'exited' && allowed.includes(end.status)) return 'allowed'
     if (end.kind === 'not-started') {
       throw new SkilfishError('RBD_MISSING', `cannot run rbd: ${end.cause.message}; it must be installed`)
+    }
+    const isUnreachable = end.kind === 'exited' && end.status === errno.ETIMEDOUT
+    if (isUnreachable || said.includes("couldn't connect to the cluster")) {
+      const text = `cannot have Ceph do rbd ${args.slice(0, 2).join(' ')}: the cluster does not answer (${said})`
+      throw new SkilfishError('RBD_UNREACHABLE', text)
     }
     const reason = end.kind === 'exited' ? said || `status ${end.status}` : end.kind
     throw new SkilfishError('STORAGE_FAILED', `cannot have Ceph do rbd ${args.slice(0, 2).join(' ')}: ${reason}`)

@@ -33,6 +33,9 @@ export interface ClusterRecord {
 
 /** The right to change a cluster, held by one deployer at a time. */
 export interface Lease {
+  /** Aborted when another deployer has it, as it could not be renewed in time. */
+  readonly lost: AbortSignal
+  /** Gives it back; one that the storage does not take back ends by itself. */
   release(): Promise<void>
 }
 
