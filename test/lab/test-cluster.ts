@@ -4,11 +4,14 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+import { QmpClient, queryStatus } from '../../src/qmp/index.ts'
 import { CephCluster } from './ceph-cluster.ts'
 import { COMMAND_ENVIRONMENT, missingPackages, runCommand } from './command.ts'
 import { DeployerHosts } from './deployer-hosts.ts'
 import { GuestConsole } from './guest-console.ts'
 import { guestFiles, writeGuestDisk } from './guest.ts'
+import { startSlurm } from './slurm-hosts.ts'
+import { startSsh } from './ssh-hosts.ts'
 
 const COMMAND = join(import.meta.dirname, '../../dist/cli/skilfish.js')
 
@@ -17,6 +20,9 @@ const PACKAGES = {
   'qemu-system-common': ['qemu-storage-daemon'],
   'qemu-utils': ['qemu-img', 'qemu-io'],
 }
+
+/** How long a condition is waited for, milliseconds. */
+const WAIT_MS = 60_000
 
 /** What a run of `skilfish` came to. */
 export interface CommandRun {
@@ -43,6 +49,22 @@ export interface TestClusterOptions {
   /** Size of the template, bytes. Default 64 MiB. */
   readonly sizeBytes?: number
   readonly maxBitrate?: string
+  /** How the command gets to the hosts: into their network namespaces, by OpenSSH, or by Slurm. Default the first. */
+  readonly executor?: 'netns' | 'ssh' | 'srun'
+  /** Gives each host a disk of its own, of so many bytes. */
+  readonly diskBytes?: number
+}
+
+/** A way to the hosts that was set up, and how to take that down again. */
+interface Way {
+  readonly through: readonly string[]
+  readonly remove: () => void
+}
+
+const WAYS = {
+  netns: ({ through }: DeployerHosts): Way => ({ through, remove: () => undefined }),
+  ssh: startSsh,
+  srun: startSlurm,
 }
 
 /**
@@ -54,11 +76,13 @@ export class TestCluster {
   readonly ceph: CephCluster | undefined
   readonly folder: string
   readonly #options: TestClusterOptions
+  readonly #way: Way
   readonly #guests: GuestConsole[] = []
 
-  private constructor(options: TestClusterOptions, hosts: DeployerHosts, ceph: CephCluster | undefined) {
+  private constructor(options: TestClusterOptions, hosts: DeployerHosts, way: Way, ceph: CephCluster | undefined) {
     this.#options = options
     this.hosts = hosts
+    this.#way = way
     this.ceph = ceph
     this.folder = mkdtempSync(join(tmpdir(), 'skilfish-cluster-'))
   }
@@ -67,12 +91,15 @@ export class TestCluster {
   static async up(options: TestClusterOptions): Promise<TestCluster> {
     const missing = missingPackages(PACKAGES)
     if (missing.length > 0) throw new Error(`Clusters need ${missing.join('; ')}`)
-    const hosts = DeployerHosts.up({ hostCount: options.hostCount })
+    const { hostCount, diskBytes, executor = 'netns' } = options
+    const hosts = DeployerHosts.up({ hostCount, ...(diskBytes === undefined ? {} : { diskBytes }) })
     let ceph: CephCluster | undefined
+    let way: Way | undefined
     try {
       const { through, ipv4 } = hosts.storage
+      way = await WAYS[executor](hosts)
       if (options.storage === 'rbd') ceph = await CephCluster.up({ address: ipv4, through })
-      const cluster = new TestCluster(options, hosts, ceph)
+      const cluster = new TestCluster(options, hosts, way, ceph)
       writeGuestDisk(cluster.templatePath, options.sizeBytes ?? 64 * 1024 * 1024)
       if (ceph !== undefined) {
         ceph.rbd('import', '--no-progress', cluster.templatePath, 'template')
@@ -83,6 +110,7 @@ export class TestCluster {
     } catch (error) {
       await ceph?.down()
       hosts.down()
+      way?.remove()
       throw error
     }
   }
@@ -102,7 +130,8 @@ export class TestCluster {
 
   /** Writes the description: the machines go round the hosts, from the one with this index on. */
   place(firstHost: number, changes: object = {}): void {
-    const { hosts, machine, through } = this.hosts
+    const { hosts, machine } = this.hosts
+    const { through } = this.#way
     const { kernelPath, initrdPath, append } = guestFiles()
     const { storage, maxBitrate } = this.#options
     const plan = {
@@ -208,6 +237,31 @@ export class TestCluster {
     return guest
   }
 
+  /** Waits until QEMU says so of a machine, such as `io-error`. */
+  async stateOf(vm: string, state: string): Promise<void> {
+    await this.#until(`${vm} to be in state ${state}`, async () => {
+      const qmp = await QmpClient.connect(join(this.vmFolder(vm), 'qmp.sock'))
+      const { status } = await queryStatus(qmp).finally(() => qmp.close())
+      return status === state
+    })
+  }
+
+  /** Waits until the host has noted that a machine has such a base. */
+  async baseOf(vm: string, base: string): Promise<void> {
+    const path = join(this.vmFolder(vm), 'vm.json')
+    await this.#until(`${vm} to have its base ${base}`, () =>
+      Promise.resolve((JSON.parse(readFileSync(path, 'utf8')) as { base: string }).base === base),
+    )
+  }
+
+  async #until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+    const deadlineMs = performance.now() + WAIT_MS
+    while (!(await isSo())) {
+      if (performance.now() > deadlineMs) throw new Error(`waited in vain for ${what}`)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+
   /** Ends the storage at once and for ever. */
   async killStorage(): Promise<void> {
     if (this.ceph === undefined) process.kill(this.#serverPid()!, 'SIGKILL')
@@ -228,6 +282,7 @@ export class TestCluster {
   async down(): Promise<void> {
     for (const guest of this.#guests.splice(0)) guest.close()
     this.hosts.down()
+    this.#way.remove()
     await this.ceph?.down()
     const server = this.#serverPid()
     if (server !== undefined && existsSync(`/proc/${server}`)) process.kill(server, 'SIGKILL')
