@@ -96,6 +96,16 @@ export async function queryBlockNodes(qemu: QmpClient): Promise<readonly BlockNo
   return Fields.ofList(command, await qemu.execute(command, { flat: true })).map(toBlockNode)
 }
 
+/**
+ * Names of all nodes. Unlike {@link queryBlockNodes} it reads nothing: that reads the start of images of Ceph, and hangs and fails with it.
+ * @throws SkilfishError of {@link QmpClient.execute}
+ */
+export async function queryNodeNames(qemu: QmpClient): Promise<ReadonlySet<string>> {
+  const command = 'query-blockstats'
+  const nodes = Fields.ofList(command, await qemu.execute(command, { 'query-nodes': true }))
+  return new Set(nodes.flatMap((node) => node.optionalText('node-name') ?? []))
+}
+
 /** What the guest has for disks, and nodes that have none of their kind above them. @throws those of {@link QmpClient.execute} */
 export async function queryBlockDevices(qemu: QmpClient): Promise<readonly BlockDevice[]> {
   const command = 'query-block'

@@ -1,4 +1,4 @@
-import { execFile, spawn, type ChildProcess, type ExecFileException } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -38,8 +38,10 @@ export interface CommandRun {
 /** A `skilfish` under way. */
 export interface StartedCommand {
   readonly process: ChildProcess
+  /** Waits until it has said a text on standard output. */
   readonly said: (text: string) => Promise<void>
-  readonly ended: Promise<void>
+  /** When it has ended. */
+  readonly result: Promise<CommandRun>
 }
 
 export interface TestClusterOptions {
@@ -161,23 +163,8 @@ export class TestCluster {
   }
 
   /** Runs `skilfish COMMAND --json … FILE` to its end. */
-  async run(command: string, ...args: readonly string[]): Promise<CommandRun> {
-    const whole = [COMMAND, command, '--json', ...args, this.planPath]
-    const { status, output, said } = await new Promise<{ status: number; output: string; said: string }>((resolve) => {
-      const options = { env: COMMAND_ENVIRONMENT, maxBuffer: 64 * 1024 * 1024 }
-      execFile(process.execPath, whole, options, (error: ExecFileException | null, stdout, stderr) => {
-        const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 255
-        resolve({ status: code, output: stdout, said: stderr })
-      })
-    })
-    const lines = output.split('\n').filter((line) => line.startsWith('{'))
-    const parsed = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
-    const error = parsed.find(({ type }) => type === 'error')
-    const result =
-      parsed.find(({ type }) => type === 'result') ?? (error?.['result'] as Record<string, unknown> | undefined)
-    const results = Array.isArray(result?.['results']) ? (result['results'] as CommandRun['results']) : []
-    const text = (name: string): string => (typeof error?.[name] === 'string' ? error[name] : '')
-    return { status, results, message: text('message'), code: text('code'), output: `${output}${said}` }
+  run(command: string, ...args: readonly string[]): Promise<CommandRun> {
+    return this.start(command, ...args).result
   }
 
   /** Runs it and expects it to succeed. */
@@ -187,19 +174,21 @@ export class TestCluster {
     return run
   }
 
-  /** Starts `skilfish COMMAND --json … FILE`. `said` waits until it has said a text on standard output. */
+  /** Starts `skilfish COMMAND --json … FILE`. */
   start(command: string, ...args: readonly string[]): StartedCommand {
     const process_ = spawn(process.execPath, [COMMAND, command, '--json', ...args, this.planPath], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', 'pipe'],
       env: COMMAND_ENVIRONMENT,
     })
     let output = ''
+    let errors = ''
     const lookers = new Set<() => void>()
     process_.stdout.setEncoding('utf8').on('data', (text: string) => {
       output += text
       for (const look of lookers) look()
     })
-    const ended = once(process_, 'close').then(() => undefined)
+    process_.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
+    const result = once(process_, 'close').then(() => parseRun(process_.exitCode ?? 255, output, errors))
     const said = (text: string): Promise<void> =>
       new Promise((resolve, reject) => {
         const look = (): void => {
@@ -207,9 +196,11 @@ export class TestCluster {
         }
         lookers.add(look)
         look()
-        void ended.then(() => reject(new Error(`skilfish ${command} ended and never said ${text}\n${output}`)))
+        void result.then(() =>
+          reject(new Error(`skilfish ${command} ended and never said ${text}\n${output}${errors}`)),
+        )
       })
-    return { process: process_, said, ended }
+    return { process: process_, said, result }
   }
 
   /** Waits until the lease of a deployer that was killed has ended: as if a minute had gone by. */
@@ -262,6 +253,32 @@ export class TestCluster {
     }
   }
 
+  /**
+   * Loses a host: its cable is pulled, and whatever runs there or is started there is killed at once.
+   * @returns what brings it back, empty
+   */
+  loseHost(hostIndex: number): () => Promise<void> {
+    const { lab } = this.hosts
+    const { namespace } = lab.hosts[hostIndex + 1]!
+    lab.linkDown(hostIndex + 1)
+    const script = 'while :; do for pid in $(ip netns pids "$1"); do kill -9 "$pid"; done; sleep 0.01; done'
+    const killer = spawn('sh', ['-c', script, 'sh', namespace], { stdio: 'ignore' })
+    return async () => {
+      killer.kill()
+      await once(killer, 'exit')
+      lab.linkUp(hostIndex + 1)
+    }
+  }
+
+  /** Takes a machine's image out of the storage, as somebody might who does not know of the deployer. */
+  deleteImage(vm: string): void {
+    if (this.ceph === undefined) rmSync(join(`${this.templatePath}.skilfish`, 'test', `${vm}.qcow2`))
+    else {
+      this.ceph.rbd('snap', 'purge', '--no-progress', `test.${vm}`)
+      this.ceph.rbd('rm', '--no-progress', `test.${vm}`)
+    }
+  }
+
   /** Ends the storage at once and for ever. */
   async killStorage(): Promise<void> {
     if (this.ceph === undefined) process.kill(this.#serverPid()!, 'SIGKILL')
@@ -306,4 +323,15 @@ export class TestCluster {
     const path = join(`${this.templatePath}.skilfish`, 'test', 'server.pid')
     return existsSync(path) ? Number(readFileSync(path, 'utf8')) : undefined
   }
+}
+
+function parseRun(status: number, output: string, errors: string): CommandRun {
+  const lines = output.split('\n').filter((line) => line.startsWith('{'))
+  const parsed = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
+  const error = parsed.find(({ type }) => type === 'error')
+  const result =
+    parsed.find(({ type }) => type === 'result') ?? (error?.['result'] as Record<string, unknown> | undefined)
+  const results = Array.isArray(result?.['results']) ? (result['results'] as CommandRun['results']) : []
+  const text = (name: string): string => (typeof error?.[name] === 'string' ? error[name] : '')
+  return { status, results, message: text('message'), code: text('code'), output: `${output}${errors}` }
 }

@@ -19,6 +19,7 @@ beforeEach(async () => {
   await cluster.done('boot')
   guests = await Promise.all(cluster.vms.map((vm) => cluster.guest(vm)))
   runs = guests.map((guest) => guest.run({ opsPerSec: 100 }))
+  for (const run of runs) run.catch(() => undefined)
   await Promise.all(guests.map((guest) => guest.nextReport(({ reads }) => reads > 0)))
 })
 afterEach(async () => {
@@ -44,7 +45,7 @@ it('Ceph stopped during the fetch, until its machines are paused: the fetch ends
   cluster.pauseStorage()
   await cluster.stateOf('vm1', 'io-error')
   cluster.resumeStorage()
-  await fetch.ended
+  await fetch.result
   expect(fetch.process.exitCode).toBe(0)
   const { results } = await cluster.done('switch')
   for (const { result } of results) expect(result).toMatchObject({ wasLocal: false, connectionsAfter: 0 })
@@ -59,7 +60,7 @@ it('Ceph stopped during the switch, until that is done: machines are switched wi
   await Promise.all(cluster.vms.map((vm) => change.said(`"line":"switch ${vm}: done`)))
   await Promise.all(guests.map((guest) => guest.nextReport(({ reads }) => reads > 0)))
   cluster.resumeStorage()
-  await change.ended
+  await change.result
   expect(change.process.exitCode).toBe(0)
   await expectGuestsUnharmed()
 })
@@ -72,7 +73,7 @@ it('Ceph stopped during the switch and continued soon: machines are switched', a
   // The journal tells that the machine's base is being changed.
   await cluster.baseOf('vm1', 'switching')
   cluster.resumeStorage()
-  await change.ended
+  await change.result
   expect(change.process.exitCode).toBe(0)
   await expectGuestsUnharmed()
 })

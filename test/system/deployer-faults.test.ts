@@ -156,7 +156,7 @@ it('a commit that is interrupted is rolled back and done again', async () => {
   const killed = cluster.start('commit', '--max-bitrate', '8M')
   await killed.said('"percent"')
   killed.process.kill('SIGKILL')
-  await killed.ended
+  await killed.result
   await cluster.waitForLease()
   const [view] = (await cluster.done('status')).results
   expect(view!['record']).toMatchObject({ generation: 0, committing: 1 })
@@ -172,7 +172,7 @@ it('a second deployer is refused while the first works', async () => {
   const second = await cluster.run('commit')
   expect([second.status, second.code]).toEqual([8, 'CLUSTER_BUSY'])
   expect(second.message).toMatch(/must renew its lease within \d+ s/)
-  await first.ended
+  await first.result
 })
 
 it.each(['boot', 'fetch', 'switch', 'shutdown'])('a deployer killed in %s is followed by another', async (command) => {
@@ -182,7 +182,7 @@ it.each(['boot', 'fetch', 'switch', 'shutdown'])('a deployer killed in %s is fol
   const killed = cluster.start(command)
   await killed.said(`"line":"${command}`)
   killed.process.kill('SIGKILL')
-  await killed.ended
+  await killed.result
   await cluster.waitForLease()
   await cluster.done(command)
   if (command === 'shutdown') return

@@ -1,6 +1,6 @@
 import { mkdir, stat } from 'node:fs/promises'
 import { SkilfishError } from '../../errors.ts'
-import { QmpClient, queryBlockNodes } from '../../qmp/index.ts'
+import { continueGuest, QmpClient, queryNodeNames, queryStatus } from '../../qmp/index.ts'
 import type { StepRequest, StepResults } from '../host-protocol.ts'
 import { findBase } from './base-cache.ts'
 import {
@@ -34,14 +34,16 @@ export async function boot(request: BootRequest): Promise<StepResults['boot']> {
   await mkdir(folder.path, { recursive: true, mode: 0o700 })
   const running = await findQemu(folder)
   if (running !== undefined) {
-    const base = await presentBase(folder)
+    const base = await adopt(folder)
     return { pid: running, isAdopted: true, base, readyMs: performance.now() - startedMs }
   }
   const journal = await prepareOverlay(request, folder)
   const local = journal.localPath === undefined ? undefined : await usableLocal(request, host, folder, journal)
-  const base = local === undefined ? await remote(request, folder) : [local]
   const isLocal = local !== undefined
-  await writeJson(folder.journal, { ...journal, base: isLocal ? 'local' : 'remote' } satisfies VmJournal)
+  const remote = isLocal ? journal.remote : await withTimeouts(request.remote, folder)
+  const base = isLocal ? [local] : remoteNodes(remote!)
+  const present = { ...journal, ...(remote === undefined ? {} : { remote }) }
+  await writeJson(folder.journal, { ...present, base: isLocal ? 'local' : 'remote' } satisfies VmJournal)
   await remove(folder.qmpSocket)
   const nodes = [...base, overlayFileNode(folder.overlay), overlayNode(isLocal ? NODE.local : NODE.remote)]
   await runTool('QEMU_FAILED', request.hardware.qemu, qemuArguments(request, folder, nodes), START_TIMEOUT_MS)
@@ -52,11 +54,12 @@ export async function boot(request: BootRequest): Promise<StepResults['boot']> {
   return { pid, isAdopted: false, base: isLocal ? 'local' : 'remote', readyMs: performance.now() - startedMs }
 }
 
-async function presentBase(folder: VmFolder): Promise<'remote' | 'local'> {
+/** Lets one go on that was paused by an error of the storage or of its disk: its requests are tried again. */
+async function adopt(folder: VmFolder): Promise<'remote' | 'local'> {
   const qmp = await QmpClient.connect(folder.qmpSocket)
   try {
-    const nodes = await queryBlockNodes(qmp)
-    return nodes.some(({ nodeName }) => nodeName === NODE.remote) ? 'remote' : 'local'
+    if ((await queryStatus(qmp)).status === 'io-error') await continueGuest(qmp)
+    return (await queryNodeNames(qmp)).has(NODE.remote) ? 'remote' : 'local'
   } finally {
     qmp.close()
   }
@@ -96,10 +99,6 @@ async function usableLocal(
   const unique = folder.uniquePath(journal.generation)
   if (journal.generation === 0) return localNode(base.path, undefined)
   return (await stat(unique).catch(() => undefined)) === undefined ? undefined : localNode(base.path, unique)
-}
-
-async function remote(request: BootRequest, folder: VmFolder): Promise<readonly NamedNode[]> {
-  return remoteNodes(await withTimeouts(request.remote, folder))
 }
 
 function qemuArguments(request: BootRequest, folder: VmFolder, nodes: readonly NamedNode[]): string[] {

@@ -2,6 +2,7 @@ import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
 import { syncFolder } from '../../io/index.ts'
+import type { RemoteImage } from '../host-protocol.ts'
 
 /** Longest path of a Unix socket on Linux, bytes without the end of the text. */
 const MAX_SOCKET_PATH_BYTES = 107
@@ -73,6 +74,8 @@ export interface VmJournal {
    * Both have the same content, so the overlay is valid over either.
    */
   readonly base: 'remote' | 'switching' | 'local'
+  /** How QEMU that was booted over the storage reads it. */
+  readonly remote?: RemoteImage
   /** Path of the local copy, once there is to be one. */
   readonly localPath?: string
   /** The overlay's content is in the storage as this generation. It may be dropped. */

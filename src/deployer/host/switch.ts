@@ -7,16 +7,16 @@ import {
   deleteBlockNode,
   queryBlockJobs,
   queryBlockNodes,
+  queryNodeNames,
   queryStatus,
   queryYankableNodes,
   reopenBlockNodes,
   startBlockStream,
   waitForBlockJob,
   yankBlockNodes,
-  type BlockNode,
   type QmpClient,
 } from '../../qmp/index.ts'
-import type { StepRequest, SwitchReport } from '../host-protocol.ts'
+import type { RemoteImage, StepRequest, SwitchReport } from '../host-protocol.ts'
 import { findBase } from './base-cache.ts'
 import { localNode, NODE, overlayNode } from './block-graph.ts'
 import { HostFolder, readJson, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
@@ -47,32 +47,35 @@ const HEADER_JOB = 'header'
  * Gives a running virtual machine its local copy for a base instead of the storage, and proves that nothing leads to the storage any
  * more. Again after anything: each part looks at what is there. Whatever fails, the machine stays over a base with the right content.
  *
- * Order (measured with QEMU 7.2): add the local node; compare sizes, as QEMU does not, and a smaller base reads as zeros behind its
- * end; reopen the overlay over it; write its name and format into the overlay's header by a stream job with nothing to copy; delete
- * the remote nodes, which closes their connections.
+ * Order (measured with QEMU 7.2): compare sizes; add the local node; reopen the overlay over it; write its name and format into the
+ * overlay's header by a stream job with nothing to copy; delete the remote nodes, which closes their connections. Nothing before the
+ * reopen asks QEMU what would have it read the storage, which may hang.
  */
 export async function switchBase(request: SwitchRequest): Promise<SwitchReport> {
   const host = new HostFolder(request.folder)
   const folder = host.vm(request.cluster, request.vm)
   const journal = await readJournal(request, folder)
   const localPath = await requireLocal(request, host, folder)
+  await requireSize(request.vm, localPath, journal.sizeBytes)
   const { qmp, pid } = await connectQemu(folder, request.vm)
   try {
     const startedMs = performance.now()
-    const remote = byName(await queryBlockNodes(qmp)).get(NODE.remote)
-    if (remote === undefined) return alreadyLocal(startedMs)
-    const storage = await storagePeers(remote)
+    const names = await queryNodeNames(qmp)
+    const storage = await storagePeers(journal.remote)
     const before = countTo(storage, await tcpPeers(pid))
-    await requireNoJobs(qmp, request.vm)
-    await addLocal(request, host, folder, qmp, remote)
-
-    // From here on a crash leaves it open which base the overlay has: both are right.
-    await writeJson(folder.journal, { ...journal, base: 'switching', localPath } satisfies VmJournal)
-    const isAnswering = await probe(remote)
-    const { reopenMs, wasYanked } = await reopen(request, qmp, localPath, !isAnswering)
-    await writeHeader(qmp, localPath)
-    await deleteBlockNode(qmp, NODE.remote)
-    await deleteBlockNode(qmp, NODE.remoteProtocol)
+    let reopened = { reopenMs: 0, wasYanked: false }
+    if (names.has(NODE.remote)) {
+      await requireNoJobs(qmp, request.vm)
+      if (!names.has(NODE.local)) await addLocal(request, host, folder, qmp)
+      // From here on a crash leaves it open which base the overlay has: both are right.
+      await writeJson(folder.journal, { ...journal, base: 'switching', localPath } satisfies VmJournal)
+      const isAnswering = await probe(journal.remote)
+      reopened = await reopen(request, qmp, localPath, !isAnswering)
+      await writeHeader(qmp, localPath)
+      await deleteBlockNode(qmp, NODE.remote)
+    }
+    // A try that was interrupted may have left any of these.
+    if (names.has(NODE.remoteProtocol)) await deleteBlockNode(qmp, NODE.remoteProtocol)
     const { status } = await queryStatus(qmp)
     if (status === 'io-error') await continueGuest(qmp)
     const switchMs = performance.now() - startedMs
@@ -84,16 +87,12 @@ export async function switchBase(request: SwitchRequest): Promise<SwitchReport> 
       const text = `${after} connections and ${left.length} block nodes still lead to the storage`
       throw new SkilfishError('SWITCH_FAILED', `cannot prove that ${request.vm} is off the storage: ${text}`)
     }
-    return { wasLocal: false, wasYanked, switchMs, reopenMs, connectionsBefore: before, connectionsAfter: after }
+    const wasLocal = !names.has(NODE.remoteProtocol)
+    return { wasLocal, ...reopened, switchMs, connectionsBefore: before, connectionsAfter: after }
   } finally {
     qmp.close()
   }
 }
-
-const alreadyLocal = (startedMs: number): SwitchReport => ({
-  ...{ wasLocal: true, wasYanked: false, switchMs: performance.now() - startedMs, reopenMs: 0 },
-  ...{ connectionsBefore: 0, connectionsAfter: 0 },
-})
 
 async function readJournal(request: SwitchRequest, folder: VmFolder): Promise<VmJournal> {
   const journal = await readJson<VmJournal>(folder.journal)
@@ -121,28 +120,27 @@ async function requireNoJobs(qmp: QmpClient, vm: string): Promise<void> {
   throw new SkilfishError('SWITCH_REFUSED', `cannot switch ${vm}: ${text}`)
 }
 
-/** Adds the local copy beside the storage's node, if an earlier try has not. @throws SkilfishError BASE_UNFIT when the two differ in size */
-async function addLocal(
-  request: SwitchRequest,
-  host: HostFolder,
-  folder: VmFolder,
-  qmp: QmpClient,
-  remote: BlockNode,
-): Promise<void> {
-  if (!byName(await queryBlockNodes(qmp)).has(NODE.local)) {
-    const unique = request.generation === 0 ? undefined : folder.uniquePath(request.generation)
-    await addBlockNode(qmp, localNode(host.basePath(request.base.key), unique))
-  }
-  const sizeBytes = byName(await queryBlockNodes(qmp)).get(NODE.local)?.sizeBytes
-  if (sizeBytes === remote.sizeBytes) return
-  await deleteBlockNode(qmp, NODE.local)
-  const text = `the local copy has ${sizeBytes ?? 0} bytes, the storage ${remote.sizeBytes}; it stays on the storage`
-  throw new SkilfishError('BASE_UNFIT', `cannot switch ${request.vm}: ${text}`)
+/**
+ * QEMU does not compare them, and reads zeros behind the end of a smaller one.
+ * @throws SkilfishError BASE_UNFIT when the local copy is not as large as the storage's image, which the overlay has its size of
+ */
+async function requireSize(vm: string, localPath: string, sizeBytes: number): Promise<void> {
+  const text = await runTool('QEMU_FAILED', 'qemu-img', ['info', '-U', '--output=json', localPath])
+  const { 'virtual-size': localBytes } = JSON.parse(text) as { 'virtual-size': number }
+  if (localBytes === sizeBytes) return
+  const sizes = `${localPath} has ${localBytes} bytes, the storage ${sizeBytes}`
+  throw new SkilfishError('BASE_UNFIT', `cannot switch ${vm}: ${sizes}; it stays on the storage`)
+}
+
+/** Adds the local copy beside the storage's node. */
+function addLocal(request: SwitchRequest, host: HostFolder, folder: VmFolder, qmp: QmpClient): Promise<void> {
+  const unique = request.generation === 0 ? undefined : folder.uniquePath(request.generation)
+  return addBlockNode(qmp, localNode(host.basePath(request.base.key), unique))
 }
 
 /** Reads a block where that can be done without QEMU. @returns false when the storage does not answer */
-async function probe(remote: BlockNode): Promise<boolean> {
-  const place = nbdPlace(remote.filename)
+async function probe(remote: RemoteImage | undefined): Promise<boolean> {
+  const place = nbdPlace(remote)
   if (place === undefined) return true
   try {
     const client = await NbdClient.connect(place, place.exportName, PROBE_TIMEOUT_MS)
@@ -211,26 +209,21 @@ async function writeHeader(qmp: QmpClient, localPath: string): Promise<void> {
   if (failure !== undefined) throw new SkilfishError('SWITCH_FAILED', `cannot write the overlay's header: ${failure}`)
 }
 
-const byName = (nodes: readonly BlockNode[]): ReadonlyMap<string, BlockNode> =>
-  new Map(nodes.map((node) => [node.nodeName, node]))
-
-/** `nbd://HOST:PORT/EXPORT`, as QEMU names a node of NBD over TCP. */
-function nbdPlace(filename: string): { host: string; port: number; exportName: string } | undefined {
-  if (!filename.startsWith('nbd://')) return undefined
-  const { hostname, port, pathname } = new URL(filename)
-  const host = hostname.replace(/^\[|\]$/g, '')
-  return { host, port: port === '' ? 10809 : Number(port), exportName: decodeURIComponent(pathname.slice(1)) }
+function nbdPlace(remote: RemoteImage | undefined): { host: string; port: number; exportName: string } | undefined {
+  if (remote?.driver !== 'nbd' || remote.server.type !== 'inet') return undefined
+  const { host, port } = remote.server
+  return { host, port: Number(port), exportName: remote.export ?? '' }
 }
 
 /** Whom connections to the storage are to: an NBD server by address and port, the monitors and OSDs of Ceph by their addresses. */
-async function storagePeers(remote: BlockNode): Promise<(peer: Peer) => boolean> {
-  const place = nbdPlace(remote.filename)
+async function storagePeers(remote: RemoteImage | undefined): Promise<(peer: Peer) => boolean> {
+  const place = nbdPlace(remote)
   if (place !== undefined) {
     const { address } = await lookup(place.host)
     return (peer) => peer.address === address && peer.port === place.port
   }
-  const conf = /"conf":\s*"((?:[^"\\]|\\.)*)"/.exec(remote.filename)?.[1]
-  const text = conf === undefined ? '' : await readFile(JSON.parse(`"${conf}"`) as string, 'utf8').catch(() => '')
+  const conf = remote?.driver === 'rbd' ? remote.conf : undefined
+  const text = conf === undefined ? '' : await readFile(conf, 'utf8').catch(() => '')
   const monitors = new Set(/^\s*mon[ _]host\s*=(.*)$/m.exec(text)?.[1]?.match(/\d+\.\d+\.\d+\.\d+/g) ?? [])
   return ({ address }) => monitors.has(address)
 }
