@@ -23,7 +23,10 @@ export async function commitVm(request: CommitRequest): Promise<CommitResult> {
   const { storage, agent, place, record, base, bytesPerSec, hooks } = request
   const { vm } = place
   if (record.host === undefined) {
-    throw new SkilfishError('VM_STATE', `cannot commit ${vm}: it has not run since it was created or committed`)
+    throw new SkilfishError(
+      'VM_STATE',
+      `cannot commit ${vm}: it has not run since it was created or committed; if it has, boot it first`,
+    )
   }
   const { cluster, template } = record
   const settled: VmRecord = { cluster, template, generation: record.generation, host: record.host }

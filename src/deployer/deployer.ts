@@ -239,7 +239,7 @@ export class Deployer {
   async #record(vm: string): Promise<VmRecord> {
     const record = await this.#storage.vmRecord(vm)
     if (record !== undefined) return record
-    throw new SkilfishError('VM_STATE', `cannot work at ${vm}: it has no image; create it first`)
+    throw new SkilfishError('VM_STATE', `cannot work at ${vm}: it has no image in the storage; create it first`)
   }
 
   async #base(): Promise<BaseName> {
@@ -284,7 +284,10 @@ export class Deployer {
     choice: Choice,
     work: (vm: NamedVm) => Promise<Result>,
   ): Promise<readonly Part<Result>[]> {
-    return forAll(operation, this.#named(choice), this.#emit, work)
+    return forAll(operation, this.#named(choice), this.#emit, (vm) => {
+      this.#signal.throwIfAborted()
+      return work(vm)
+    })
   }
 
   async #locked<Result>(work: () => Promise<Result>): Promise<Result> {

@@ -231,7 +231,9 @@ export class TestCluster {
   /** Waits until QEMU says so of a machine, such as `io-error`. */
   async stateOf(vm: string, state: string): Promise<void> {
     await this.#until(`${vm} to be in state ${state}`, async () => {
-      const qmp = await QmpClient.connect(join(this.vmFolder(vm), 'qmp.sock'))
+      // It says nothing while it waits for the storage.
+      const qmp = await QmpClient.connect(join(this.vmFolder(vm), 'qmp.sock')).catch(() => undefined)
+      if (qmp === undefined) return false
       const { status } = await queryStatus(qmp).finally(() => qmp.close())
       return status === state
     })

@@ -67,7 +67,7 @@ export class NbdClient {
       this.#wake()
     })
     socket.on('error', (error) => this.#fail(error.message, error))
-    socket.on('close', () => this.#fail('it ended the connection'))
+    socket.on('close', () => this.#fail(this.#isClosing ? 'it is closed' : 'it ended the connection'))
   }
 
   /** Connects and chooses an export. */

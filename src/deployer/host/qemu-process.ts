@@ -14,11 +14,14 @@ export async function findQemu(folder: VmFolder): Promise<number | undefined> {
   return commandLine.includes(folder.qmpSocket) ? pid : undefined
 }
 
+/** How long QEMU may take to greet: it does not while it waits for requests to a storage that hangs, milliseconds. */
+const GREETING_TIMEOUT_MS = 45_000
+
 /** @throws SkilfishError VM_DOWN, and those of the connection */
 export async function connectQemu(folder: VmFolder, name: string): Promise<{ qmp: QmpClient; pid: number }> {
   const pid = await findQemu(folder)
   if (pid === undefined) throw new SkilfishError('VM_DOWN', `cannot reach ${name}: no QEMU runs it; boot it first`)
-  return { pid, qmp: await QmpClient.connect(folder.qmpSocket) }
+  return { pid, qmp: await QmpClient.connect(folder.qmpSocket, { timeoutMs: GREETING_TIMEOUT_MS }) }
 }
 
 /** @returns whether it ended in time @throws the reason of the signal */

@@ -1,0 +1,88 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { acquireLease, LEASE_MS, type LeasePlace, type LeaseRecord } from '../../../src/deployer/storage/lease.ts'
+import { expectFailure } from '../io/expect-failure.ts'
+
+/** A place in memory, with the failures of a storage. */
+class Place implements LeasePlace {
+  record: LeaseRecord | undefined
+  isHanging = false
+
+  take(record: LeaseRecord): Promise<boolean> {
+    if (this.record !== undefined) return Promise.resolve(false)
+    this.record = record
+    return Promise.resolve(true)
+  }
+
+  async read(): Promise<LeaseRecord | undefined> {
+    await this.#answer()
+    return this.record
+  }
+
+  async renew(record: LeaseRecord): Promise<void> {
+    await this.#answer()
+    this.record = record
+  }
+
+  async drop(owner: string): Promise<void> {
+    await this.#answer()
+    if (this.record?.owner === owner) this.record = undefined
+  }
+
+  async #answer(): Promise<void> {
+    if (this.isHanging) await new Promise(() => undefined)
+  }
+}
+
+beforeEach(() => void vi.useFakeTimers())
+afterEach(() => void vi.useRealTimers())
+
+describe('the lease of a cluster', () => {
+  it('is had by one at a time', async () => {
+    const place = new Place()
+    const lease = await acquireLease('c', place)
+    await expectFailure(acquireLease('c', place), 'CLUSTER_BUSY', 'cannot work at c', 'within 60 s')
+    await lease.release()
+    await (await acquireLease('c', place)).release()
+    expect(place.record).toBeUndefined()
+  })
+
+  it('is had as long as its holder lives', async () => {
+    const place = new Place()
+    const lease = await acquireLease('c', place)
+    await vi.advanceTimersByTimeAsync(10 * LEASE_MS)
+    await expectFailure(acquireLease('c', place), 'CLUSTER_BUSY')
+    expect(lease.lost.aborted).toBe(false)
+    await lease.release()
+  })
+
+  it('of one that died ends by itself', async () => {
+    const place = new Place()
+    place.record = { owner: 'dead', expiresMs: Date.now() + LEASE_MS }
+    await expectFailure(acquireLease('c', place), 'CLUSTER_BUSY', 'dead does')
+    await vi.advanceTimersByTimeAsync(LEASE_MS)
+    const lease = await acquireLease('c', place)
+    expect(place.record.owner).not.toBe('dead')
+    await lease.release()
+  })
+
+  it('is told to be lost when the storage hung for too long, and another took it', async () => {
+    const place = new Place()
+    const lease = await acquireLease('c', place)
+    place.record = { owner: 'other', expiresMs: Date.now() + LEASE_MS }
+    await vi.advanceTimersByTimeAsync(LEASE_MS)
+    expect(lease.lost.aborted).toBe(true)
+    expect((lease.lost.reason as Error).message).toContain('cannot go on with c: the lease was lost')
+    await lease.release()
+    expect(place.record.owner).toBe('other')
+  })
+
+  it('is given up when a storage that hangs does not take it back', async () => {
+    const place = new Place()
+    const lease = await acquireLease('c', place)
+    place.isHanging = true
+    const released = lease.release()
+    await vi.advanceTimersByTimeAsync(LEASE_MS)
+    await released
+    expect(place.record).toBeDefined()
+  })
+})
