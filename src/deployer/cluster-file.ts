@@ -105,7 +105,7 @@ function toPlan(text: ClusterText, label: string): ClusterPlan {
     }
   })
   const vms = text.vms.map(({ name, host = hosts[0]!.name, ...hardware }): VmPlan => {
-    const defaults = { qemu: 'qemu-system-x86_64', accelerator: 'kvm', memoryMiB: 512, cpus: 1, arguments: [] }
+    const defaults = { qemu: 'qemu-system-x86_64', accelerator: 'auto', memoryMiB: 512, cpus: 1, arguments: [] }
     return { name, host, hardware: { ...defaults, ...text.vmDefaults, ...hardware } }
   })
   const faults = [

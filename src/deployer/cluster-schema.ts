@@ -27,7 +27,10 @@ const HOST = {
 const VM = {
   memoryMiB: { type: 'integer', minimum: 16, maximum: 16777216, description: 'Default 512' },
   cpus: { type: 'integer', minimum: 1, maximum: 1024, description: 'Default 1' },
-  accelerator: { enum: ['kvm', 'tcg'], description: 'Default kvm' },
+  accelerator: {
+    enum: ['auto', 'kvm', 'tcg'],
+    description: 'Default auto: kvm where a test boot with it succeeds, otherwise tcg (software emulation)',
+  },
   qemu: { type: 'string', maxLength: 4096, description: 'Default qemu-system-x86_64' },
   kernel: PATH,
   initrd: PATH,

@@ -40,6 +40,8 @@ export async function commitVm(request: CommitRequest): Promise<CommitResult> {
   await storage.snapshot(vm, generation)
   await storage.setVmRecord(vm, { cluster, template, generation })
   await agent.run({ step: 'committed', ...place, generation }, hooks)
+  // The commit counts. What is left now goes with the next one.
+  await storage.prune(vm, generation).catch(() => undefined)
   return { ...report, generation, snapshotMs: performance.now() - startedMs }
 
   async function write(next: number): Promise<Omit<CommitResult, 'generation' | 'snapshotMs'>> {

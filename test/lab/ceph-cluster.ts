@@ -187,6 +187,8 @@ interface Place {
 /**
  * One copy of everything on one OSD, and none of the waits that a cluster of many hosts needs: those of the monitor between changes of
  * its map (1 s by default) and of BlueStore's device when it closes (0.25 s each time) are most of what a start takes.
+ * An OSD may serve reads for four fifths of its heartbeats' grace since they were answered; one that was stopped for longer, and that no
+ * other OSD answers, serves none any more: hence the hour.
  * New clusters of 16.2 make clones that need no protected snapshot only when they take no clients older than mimic.
  */
 const configuration = ({ folder, fsid, address, port }: Place): string => `[global]
@@ -208,6 +210,7 @@ osd pool default size = 1
 osd pool default min size = 1
 osd pool default pg autoscale mode = off
 osd crush chooseleaf type = 0
+osd heartbeat grace = 3600
 [mon]
 mon data = ${folder}/mon
 admin socket = ${folder}/run/mon.asok

@@ -2,6 +2,7 @@ import { mkdir, stat } from 'node:fs/promises'
 import { SkilfishError } from '../../errors.ts'
 import { continueGuest, QmpClient, queryNodeNames, queryStatus } from '../../qmp/index.ts'
 import type { StepRequest, StepResults } from '../host-protocol.ts'
+import { settleAccelerator } from './accelerator.ts'
 import { findBase } from './base-cache.ts'
 import {
   BITMAP,
@@ -46,7 +47,9 @@ export async function boot(request: BootRequest): Promise<StepResults['boot']> {
   await writeJson(folder.journal, { ...present, base: isLocal ? 'local' : 'remote' } satisfies VmJournal)
   await remove(folder.qmpSocket)
   const nodes = [...base, overlayFileNode(folder.overlay), overlayNode(isLocal ? NODE.local : NODE.remote)]
-  await runTool('QEMU_FAILED', request.hardware.qemu, qemuArguments(request, folder, nodes), START_TIMEOUT_MS)
+  const { qemu, accelerator } = request.hardware
+  const settled = await settleAccelerator(accelerator, qemu, folder.path)
+  await runTool('QEMU_FAILED', qemu, qemuArguments(request, settled, folder, nodes), START_TIMEOUT_MS)
   const qmp = await QmpClient.connect(folder.qmpSocket, { patienceMs: START_TIMEOUT_MS })
   qmp.close()
   const pid = await findQemu(folder)
@@ -101,14 +104,19 @@ async function usableLocal(
   return (await stat(unique).catch(() => undefined)) === undefined ? undefined : localNode(base.path, unique)
 }
 
-function qemuArguments(request: BootRequest, folder: VmFolder, nodes: readonly NamedNode[]): string[] {
+function qemuArguments(
+  request: BootRequest,
+  accelerator: string,
+  folder: VmFolder,
+  nodes: readonly NamedNode[],
+): string[] {
   const { hardware, cluster, vm } = request
   const optional = (name: string, value: string | undefined): string[] => (value === undefined ? [] : [name, value])
   // Errors of reading the storage pause the guest: it goes on with the same request when there is a base again.
   const disk = `virtio-blk-pci,id=disk0,drive=${NODE.overlay},rerror=stop,werror=stop`
   return [
     ...['-name', `${cluster}/${vm}`, '-nodefaults', '-no-user-config', '-display', 'none', '-daemonize'],
-    ...['-pidfile', folder.pidFile, '-accel', hardware.accelerator, '-cpu', 'max'],
+    ...['-pidfile', folder.pidFile, '-accel', accelerator, '-cpu', 'max'],
     ...['-m', String(hardware.memoryMiB), '-smp', String(hardware.cpus)],
     ...['-qmp', `unix:${folder.qmpSocket},server=on,wait=off`],
     ...['-chardev', `socket,id=console,path=${folder.consoleSocket},server=on,wait=off`, '-serial', 'chardev:console'],

@@ -1,4 +1,5 @@
-import { rename, stat } from 'node:fs/promises'
+import { readdir, rename, stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
 import { syncFolder } from '../../io/index.ts'
 import type { BlockNodeOptions } from '../../qmp/index.ts'
@@ -6,7 +7,7 @@ import { forEach, pieces, totalBytes } from '../extents.ts'
 import type { StepHooks, StepRequest, StepResults } from '../host-protocol.ts'
 import { findBase } from './base-cache.ts'
 import { localNode, remoteNodes, NODE, withTimeouts } from './block-graph.ts'
-import { HostFolder, remove } from './host-folder.ts'
+import { HostFolder, remove, type VmFolder } from './host-folder.ts'
 import { ByteRate } from './byte-rate.ts'
 import { StorageDaemon } from './storage-daemon.ts'
 import { runTool } from './tool.ts'
@@ -60,5 +61,12 @@ export async function fetchUnique(
   }
   await rename(partial, path)
   await syncFolder(folder.path)
+  await removeOthers(folder, path)
   return { copiedBytes: wholeBytes }
+}
+
+/** Those of other generations are of no use to an overlay over this one. */
+async function removeOthers(folder: VmFolder, path: string): Promise<void> {
+  const names = (await readdir(folder.path)).filter((name) => /^unique-\d+\.qcow2$/.test(name))
+  for (const name of names.filter((one) => one !== basename(path))) await remove(join(folder.path, name))
 }

@@ -8,7 +8,15 @@ import { readJson, writeJson } from '../host/host-folder.ts'
 import { runTool } from '../host/tool.ts'
 import { FileServer, type ListenPlace } from './file-server.ts'
 import { acquireLease, type LeasePlace, type LeaseRecord } from './lease.ts'
-import { snapshotName, type ClusterRecord, type Lease, type Storage, type Template, type VmRecord } from './storage.ts'
+import {
+  isOutdated,
+  snapshotName,
+  type ClusterRecord,
+  type Lease,
+  type Storage,
+  type Template,
+  type VmRecord,
+} from './storage.ts'
 
 const CODE = 'STORAGE_FAILED'
 
@@ -115,9 +123,17 @@ export class FileStorage implements Storage {
   async rollBack(vm: string, generation: number): Promise<void> {
     await this.#server.close(vm)
     await runTool(CODE, 'qemu-img', ['snapshot', '-a', snapshotName(generation), this.#image(vm)])
-    for (const later of await this.#snapshots(vm)) {
-      if (later > generation) await runTool(CODE, 'qemu-img', ['snapshot', '-d', snapshotName(later), this.#image(vm)])
-    }
+    await this.#removeSnapshots(vm, (later) => later > generation)
+  }
+
+  async prune(vm: string, generation: number): Promise<void> {
+    await this.#server.close(vm)
+    await this.#removeSnapshots(vm, (older) => isOutdated(older, generation))
+  }
+
+  async #removeSnapshots(vm: string, isUnwanted: (generation: number) => boolean): Promise<void> {
+    for (const generation of (await this.#snapshots(vm)).filter(isUnwanted))
+      await runTool(CODE, 'qemu-img', ['snapshot', '-d', snapshotName(generation), this.#image(vm)])
   }
 
   async uniqueRanges(vm: string, generation: number): Promise<readonly ImageRange[]> {

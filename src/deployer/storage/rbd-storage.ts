@@ -5,7 +5,15 @@ import type { BlockNodeOptions } from '../../qmp/index.ts'
 import { parseRbdName, type RbdName } from '../../rbd/index.ts'
 import type { ImageRange } from '../extents.ts'
 import { acquireLease, LEASE_MS, type LeasePlace, type LeaseRecord } from './lease.ts'
-import { snapshotName, type ClusterRecord, type Lease, type Storage, type Template, type VmRecord } from './storage.ts'
+import {
+  isOutdated,
+  snapshotName,
+  type ClusterRecord,
+  type Lease,
+  type Storage,
+  type Template,
+  type VmRecord,
+} from './storage.ts'
 
 /** Keys of metadata of images: what is kept with a machine's image, with the cluster, and its lease. */
 const KEY = { vm: 'skilfish.vm', cluster: 'skilfish.cluster', lease: 'skilfish.lease' } as const
@@ -113,13 +121,22 @@ export class RbdStorage implements Storage {
   }
 
   async rollBack(vm: string, generation: number): Promise<void> {
+    await this.#removeSnapshots(vm, (later) => later > generation)
+    await this.#rbd(['snap', 'rollback', '--no-progress', this.#spec(this.#image(vm), snapshotName(generation))])
+  }
+
+  prune(vm: string, generation: number): Promise<void> {
+    return this.#removeSnapshots(vm, (older) => isOutdated(older, generation))
+  }
+
+  async #removeSnapshots(vm: string, isUnwanted: (generation: number) => boolean): Promise<void> {
     const image = this.#spec(this.#image(vm))
     const snapshots = JSON.parse(await this.#rbd(['snap', 'ls', '--format', 'json', image])) as { name: string }[]
     for (const { name } of snapshots) {
-      const later = Number(/^generation-(\d+)$/.exec(name)?.[1])
-      if (later > generation) await this.#rbd(['snap', 'rm', '--no-progress', `${image}@${name}`])
+      const found = /^generation-(\d+)$/.exec(name)?.[1]
+      if (found !== undefined && isUnwanted(Number(found)))
+        await this.#rbd(['snap', 'rm', '--no-progress', `${image}@${name}`], [errno.ENOENT])
     }
-    await this.#rbd(['snap', 'rollback', '--no-progress', `${image}@${snapshotName(generation)}`])
   }
 
   async uniqueRanges(vm: string, generation: number): Promise<readonly ImageRange[]> {

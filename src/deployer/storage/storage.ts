@@ -68,9 +68,15 @@ export interface Storage {
   snapshot(vm: string, generation: number): Promise<void>
   /** Makes the state of a generation the present one, and forgets those after it. */
   rollBack(vm: string, generation: number): Promise<void>
+  /** Removes the states of generations that nobody comes back to: all but the first, that before this one, and this one. */
+  prune(vm: string, generation: number): Promise<void>
   /** Where an image of a generation differs from the template, or may. */
   uniqueRanges(vm: string, generation: number): Promise<readonly ImageRange[]>
 }
+
+/** Whether a generation's state is of no use when the present one is `generation`. What machines alone have is relative to the first. */
+export const isOutdated = (candidate: number, generation: number): boolean =>
+  candidate > 0 && candidate < generation - 1
 
 /** The snapshot of a generation. */
 export const snapshotName = (generation: number): string => `generation-${generation}`

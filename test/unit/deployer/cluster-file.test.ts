@@ -19,7 +19,7 @@ const faultOf = (text: string): string => {
 const SMALL = 'cluster: c\nstorage:\n  template: file:/t.raw\nvms:\n  - name: a\n'
 
 describe('the description of a cluster', () => {
-  it('has defaults: this machine, and QEMU with KVM', () => {
+  it('has defaults: this machine, and QEMU with what it can', () => {
     const { hosts, vms, transfer } = parse(SMALL)
     expect(hosts).toEqual([
       { name: 'local', through: [], folder: '/var/lib/skilfish', program: undefined, interface: undefined },
@@ -28,7 +28,7 @@ describe('the description of a cluster', () => {
       {
         name: 'a',
         host: 'local',
-        hardware: { qemu: 'qemu-system-x86_64', accelerator: 'kvm', memoryMiB: 512, cpus: 1, arguments: [] },
+        hardware: { qemu: 'qemu-system-x86_64', accelerator: 'auto', memoryMiB: 512, cpus: 1, arguments: [] },
       },
     ])
     expect(transfer).toEqual({})
