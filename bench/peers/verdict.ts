@@ -13,7 +13,7 @@ export interface Verdict {
   readonly isMet?: boolean
 }
 
-export type Unit = '×' | 'ms' | 'MiB'
+export type Unit = '×' | '%' | 'ms' | 'MiB'
 
 export function judge(label: string, measured: number, unit: Unit, bound?: Bound): Verdict {
   if (!bound) return { label, measured, unit }

@@ -84,7 +84,8 @@ export async function startBlockStream(
   qemu: QmpClient,
   options: JobOptions & {
     readonly device: string
-    readonly 'base-node': string
+    /** Where copying ends. Default: everything behind `device` is copied. */
+    readonly 'base-node'?: string
     /** What to write into the header for the base. Default its file name. */
     readonly 'backing-file'?: string
   },

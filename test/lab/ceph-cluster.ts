@@ -88,6 +88,12 @@ export class CephCluster {
     return stdout
   }
 
+  /** What the OSD has given to clients since it started, bytes: its own counter. */
+  readBytes(): number {
+    const said = this.#run('ceph', ['--admin-daemon', join(this.#folder, 'run/osd.asok'), 'perf', 'dump', 'osd'])
+    return (JSON.parse(said) as { readonly osd: { readonly op_r_out_bytes: number } }).osd.op_r_out_bytes
+  }
+
   /** Stops all daemons where they are, as if the network had gone. */
   pause(): void {
     for (const daemon of this.#daemons) daemon.kill('SIGSTOP')

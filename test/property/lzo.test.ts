@@ -202,8 +202,9 @@ describe('the reader of .lzo files', () => {
         fc.array(fc.nat(), { maxLength: 20 }),
         fc.option(fc.tuple(fc.nat(), fc.integer({ min: 1, max: 255 }))),
         ({ file }, cuts, edit) => {
-          if (edit) file[edit[0] % file.length]! ^= edit[1]
-          expect(readAll(split(file, cuts), reader())).toEqual(readAll([file], reader()))
+          const edited = Uint8Array.from(file)
+          if (edit) edited[edit[0] % file.length]! ^= edit[1]
+          expect(readAll(split(edited, cuts), reader())).toEqual(readAll([edited], reader()))
         },
       ),
       { numRuns: 300 },
@@ -221,15 +222,22 @@ describe('the reader of .lzo files', () => {
     )
   })
 
-  it('yields no wrong byte and reports a flipped bit, unless it makes no difference to the plain bytes', () => {
+  // A flipped bit of a distance puts other bytes in the place of a match, and Adler-32, the default of lzop, is blind to some such
+  // changes (of `b c b` to `c a c`, say): then the file cannot tell. CRC-32 tells.
+  it('yields no wrong byte and reports a flipped bit, unless the checksum of the block is right all the same', () => {
     const checked = files.filter(({ checksum }) => checksum !== 'none')
     fc.assert(
-      fc.property(checked, fc.nat(), fc.nat(7), ({ file, plain }, at, bit) => {
-        file[at % file.length]! ^= 1 << bit
-        const { blocks, end } = readAll([file], reader())
-        const read = Buffer.concat(blocks)
-        expect(isEqual(read, plain.subarray(0, read.length))).toBe(true)
-        if (end === undefined) expect(read.length).toBe(plain.length)
+      fc.property(checked, fc.nat(), fc.nat(7), ({ file, plain, checksum }, at, bit) => {
+        const flipped = Uint8Array.from(file)
+        flipped[at % file.length]! ^= 1 << bit
+        const { blocks, end } = readAll([flipped], reader())
+        let readBytes = 0
+        for (const block of blocks) {
+          const right = plain.subarray(readBytes, (readBytes += block.length))
+          if (checksum === 'crc32') expect(isEqual(block, right)).toBe(true)
+          else expect(codec.adler32(block)).toBe(codec.adler32(right))
+        }
+        if (end === undefined) expect(readBytes).toBe(plain.length)
       }),
       { numRuns: 1000 },
     )

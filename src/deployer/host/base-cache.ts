@@ -1,7 +1,7 @@
 import { chmod, mkdir, readdir, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
-import { syncFolder } from '../../io/index.ts'
+import { FINGERPRINT_SUFFIX, syncFolder } from '../../io/index.ts'
 import { receive } from '../../receiver/index.ts'
 import { readJson, remove, writeJson, type HostFolder } from './host-folder.ts'
 import type { BaseName, StepHooks, TransferPlace } from '../host-protocol.ts'
@@ -65,6 +65,8 @@ export async function receiveBase(
   }
   await chmod(partial, 0o444)
   await rename(partial, path)
+  // The record below says what that fingerprint would.
+  await remove(`${partial}${FINGERPRINT_SUFFIX}`)
   await syncFolder(folder.bases)
   const { ino, ctimeNs } = await stat(path, { bigint: true })
   const record: BaseRecord = {
