@@ -26,7 +26,7 @@ interface Options {
   readonly paperVms: number
   readonly mib: number
   readonly disk: number
-  readonly ways: readonly Way[]
+  readonly ways?: readonly Way[]
   readonly out: string
 }
 
@@ -48,7 +48,7 @@ const program = new Command('npm run bench:commit --')
   .option('--paper-vms <N>', "the same for the paper's way, which takes long", whole(1, 16), 1)
   .option('--mib <N>', 'size of an overlay in MiB', whole(1, 4096), 512)
   .option('--disk <N>', 'size of a disk in MiB', whole(1, 65_536), 2048)
-  .option('--ways <NAMES>', `of ${WAYS.map(({ name }) => name).join(', ')}, with commas between`, parseWays, WAYS)
+  .option('--ways <NAMES>', `of ${WAYS.map(({ name }) => name).join(', ')}, with commas between [all]`, parseWays)
   .option('--out <FOLDER>', 'where commit.md and commit.json go', join(import.meta.dirname, 'results'))
   .parse()
 
@@ -59,7 +59,7 @@ async function main(options: Options): Promise<void> {
   if (missing.length > 0) program.error(`error: the benchmark needs ${missing.join('; ')}`)
   if (options.mib > options.disk) program.error('error: an overlay must not be larger than its disk')
   const environment = readEnvironment(['npm run bench:commit --', ...process.argv.slice(2)].join(' '))
-  const { ways, rounds, mib, disk } = options
+  const { ways = WAYS, rounds, mib, disk } = options
   const runs = ways.map((): Run[] => [])
   const vmCount = Math.max(options.vms, options.paperVms)
   const field = await Field.up({ vmCount, diskMib: disk, overlayMib: mib })

@@ -16,7 +16,7 @@ import { guestFiles } from '../test/lab/guest.ts'
 const STUDIES: readonly Study[] = [switching, storageReads, guestIo, start]
 
 interface Options {
-  readonly only: readonly Study[]
+  readonly only?: readonly Study[]
   readonly rounds: number
   readonly mib: number
   readonly out: string
@@ -40,7 +40,7 @@ const program = new Command('npm run bench:deployer --')
 
 await main(program.opts())
 
-async function main({ only, rounds, mib, out }: Options): Promise<void> {
+async function main({ only = STUDIES, rounds, mib, out }: Options): Promise<void> {
   const environment = readEnvironment(['npm run bench:deployer --', ...process.argv.slice(2)].join(' '))
   guestFiles()
   const findings: Finding[] = []

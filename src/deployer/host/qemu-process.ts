@@ -1,4 +1,5 @@
-import { readdir, readFile, readlink } from 'node:fs/promises'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { SkilfishError } from '../../errors.ts'
 import { QmpClient } from '../../qmp/index.ts'
 import type { VmFolder } from './host-folder.ts'
@@ -53,14 +54,13 @@ export interface Peer {
 /** State of an established connection there. */
 const ESTABLISHED = '01'
 
-/** Whom the process has TCP connections to. */
-export async function tcpPeers(pid: number): Promise<readonly Peer[]> {
-  const fds = await readdir(`/proc/${pid}/fd`).catch((): string[] => [])
-  const links = await Promise.all(fds.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')))
-  const inodes = new Set(links.flatMap((link) => /^socket:\[(\d+)\]$/.exec(link)?.[1] ?? []))
-  const tables = await Promise.all(
-    ['tcp', 'tcp6'].map((name) => readFile(`/proc/${pid}/net/${name}`, 'utf8').catch(() => '')),
+/** Whom the process has TCP connections to. Not asynchronous: `/proc` is no disk, and there are many small files in it. */
+export function tcpPeers(pid: number): readonly Peer[] {
+  const links = orElse([], () => readdirSync(`/proc/${pid}/fd`)).map((fd) =>
+    orElse('', () => readlinkSync(`/proc/${pid}/fd/${fd}`)),
   )
+  const inodes = new Set(links.flatMap((link) => /^socket:\[(\d+)\]$/.exec(link)?.[1] ?? []))
+  const tables = ['tcp', 'tcp6'].map((name) => orElse('', () => readFileSync(`/proc/${pid}/net/${name}`, 'utf8')))
   return tables.flatMap((table) =>
     table
       .split('\n')
@@ -69,6 +69,15 @@ export async function tcpPeers(pid: number): Promise<readonly Peer[]> {
       .filter((columns) => columns[3] === ESTABLISHED && inodes.has(columns[9] ?? ''))
       .map((columns) => toPeer(columns[2]!)),
   )
+}
+
+/** What is read of a process may be gone. */
+function orElse<Value>(otherwise: Value, read: () => Value): Value {
+  try {
+    return read()
+  } catch {
+    return otherwise
+  }
 }
 
 /** `0100007F:2A1C`: an address in 32-bit words of the machine's order of bytes, a port. */

@@ -14,6 +14,7 @@ import {
   startBlockStream,
   waitForBlockJob,
   yankBlockNodes,
+  type BlockJob,
   type QmpClient,
 } from '../../qmp/index.ts'
 import type { RemoteImage, StepRequest, SwitchReport } from '../host-protocol.ts'
@@ -49,7 +50,8 @@ const HEADER_JOB = 'header'
  *
  * Order (measured with QEMU 7.2): compare sizes; add the local node; reopen the overlay over it; write its name and format into the
  * overlay's header by a stream job with nothing to copy; delete the remote nodes, which closes their connections. Nothing before the
- * reopen asks QEMU what would have it read the storage, which may hang.
+ * reopen asks QEMU what would have it read the storage, which may hang. QEMU does commands in their order, but between two of them the
+ * guest has its turn: what need not wait for an answer is asked at once.
  */
 export async function switchBase(request: SwitchRequest): Promise<SwitchReport> {
   const host = new HostFolder(request.folder)
@@ -60,23 +62,25 @@ export async function switchBase(request: SwitchRequest): Promise<SwitchReport> 
   const { qmp, pid } = await connectQemu(folder, request.vm)
   try {
     const startedMs = performance.now()
-    const names = await queryNodeNames(qmp)
-    const storage = await storagePeers(journal.remote)
-    const before = countTo(storage, await tcpPeers(pid))
+    const [names, jobs, storage] = await Promise.all([
+      queryNodeNames(qmp),
+      queryBlockJobs(qmp),
+      storagePeers(journal.remote),
+    ])
+    const before = countTo(storage, tcpPeers(pid))
     let reopened = { reopenMs: 0, wasYanked: false }
     if (names.has(NODE.remote)) {
-      await requireNoJobs(qmp, request.vm)
+      requireNoJobs(jobs, request.vm)
       if (!names.has(NODE.local)) await addLocal(request, host, folder, qmp)
       // From here on a crash leaves it open which base the overlay has: both are right.
       await writeJson(folder.journal, { ...journal, base: 'switching', localPath } satisfies VmJournal)
       const isAnswering = await probe(journal.remote)
       reopened = await reopen(request, qmp, localPath, !isAnswering)
       await writeHeader(qmp, localPath)
-      await deleteBlockNode(qmp, NODE.remote)
     }
     // A try that was interrupted may have left any of these.
-    if (names.has(NODE.remoteProtocol)) await deleteBlockNode(qmp, NODE.remoteProtocol)
-    const { status } = await queryStatus(qmp)
+    const remotes = [NODE.remote, NODE.remoteProtocol].filter((name) => names.has(name))
+    const [{ status }] = await Promise.all([queryStatus(qmp), ...remotes.map((name) => deleteBlockNode(qmp, name))])
     if (status === 'io-error') await continueGuest(qmp)
     const switchMs = performance.now() - startedMs
 
@@ -113,8 +117,7 @@ async function requireLocal(request: SwitchRequest, host: HostFolder, folder: Vm
   throw new SkilfishError('BASE_UNFIT', `cannot switch ${request.vm}: ${unique} is not there; fetch first`)
 }
 
-async function requireNoJobs(qmp: QmpClient, vm: string): Promise<void> {
-  const [job] = await queryBlockJobs(qmp)
+function requireNoJobs([job]: readonly BlockJob[], vm: string): void {
   if (job === undefined) return
   const text = `QEMU works at a block job (${job.type}, ${job.id}), which the base must not change under; end it first`
   throw new SkilfishError('SWITCH_REFUSED', `cannot switch ${vm}: ${text}`)
@@ -233,7 +236,7 @@ const countTo = (isStorage: (peer: Peer) => boolean, peers: readonly Peer[]): nu
 async function waitUntilClosed(pid: number, isStorage: (peer: Peer) => boolean): Promise<number> {
   const deadlineMs = performance.now() + CLOSE_TIMEOUT_MS
   for (;;) {
-    const count = countTo(isStorage, await tcpPeers(pid))
+    const count = countTo(isStorage, tcpPeers(pid))
     if (count === 0 || performance.now() > deadlineMs) return count
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
