@@ -11,7 +11,7 @@ import { summarize, type CaseSummary } from './scale/summary.ts'
 
 interface Options {
   readonly receivers: readonly number[]
-  readonly loss: readonly LossModel[]
+  readonly loss?: readonly LossModel[]
   readonly runs?: number
   readonly seed: number
   readonly slices: number
@@ -38,7 +38,7 @@ const program = new Command('npm run bench:scale --')
     parseCounts,
     [1, 4, 16, 64, 256, 1000, 10_000],
   )
-  .option('--loss <LIST>', 'losses in percent, or mix, with commas between', parseLosses, parseLosses('0.1,1,5,mix'))
+  .option('--loss <LIST>', 'losses in percent, or mix, with commas between [0.1,1,5,mix]', parseLosses)
   .option('--runs <N>', 'runs of each case [more, the fewer receivers]', whole(1, 1000))
   .option('--seed <N>', 'seed of the first run; the next have the next', whole(0, 2 ** 31), 1)
   .option('--slices <N>', 'size of the image in slices of 256 KiB', whole(1, 4096), 64)
@@ -54,7 +54,8 @@ function main(options: Options): void {
   )
   const environment = readEnvironment(command)
   const scale: Scale = { sliceCount: options.slices, bitsPerSec: options.mbit * 1e6 }
-  const cases = options.loss.flatMap((loss) => options.receivers.map((receiverCount) => ({ receiverCount, loss })))
+  const { loss: losses = parseLosses('0.1,1,5,mix') } = options
+  const cases = losses.flatMap((loss) => options.receivers.map((receiverCount) => ({ receiverCount, loss })))
   process.stdout.write(`${cases.length} cases, about ${estimateMinutes(cases, options)} min\n`)
   const summaries: CaseSummary[] = []
   const failures: Report['failures'][number][] = []

@@ -53,7 +53,7 @@ async function duringFetch(cluster: TestCluster, guest: GuestConsole, writePerce
   const perSec = await opsPerSec(guest, writePercent)
   if (fetch.process.exitCode !== null) throw new Error('the fetch ended before the measurement: give it a larger disk')
   fetch.process.kill('SIGINT')
-  await fetch.ended
+  await fetch.result
   return perSec
 }
 

@@ -21,7 +21,7 @@ async function measure(cluster: TestCluster, vmCount: number): Promise<Start> {
   const bootMs = performance.now()
   await Promise.all(vms.map(async (vm) => (await cluster.guest(vm)).close()))
   const usableSeconds = (performance.now() - bootMs) / 1000
-  await up.ended
+  await up.result
   if (up.process.exitCode !== 0) throw new Error(`skilfish up failed (${up.process.exitCode})`)
   const wholeSeconds = (performance.now() - startedMs) / 1000
   await removeMachines(cluster)
