@@ -1,3 +1,5 @@
+import { clipText } from '../protocol/index.ts'
+
 /**
  * What the two ends of a probe say. Each packet begins with 16 bytes that no session takes for its own: `SKPROBE1`, then 8 hexadecimal
  * digits that tell one probe from another. The word of either end follows as JSON; a packet whose 17th byte is a zero is filler.
@@ -79,6 +81,8 @@ function wordOf(bytes: Uint8Array): Word | undefined {
   if (kind === 'hello' || kind === 'report' || kind === 'bye') return { kind, number }
   const { longestBytes, streamCount, droppedCount, recvBufferBytes } = value
   if (kind !== 'answer' || typeof listener !== 'string' || typeof name !== 'string') return undefined
+  // It is shown, and anybody may have said it.
+  if (clipText(name) !== name) return undefined
   if (!isCount(longestBytes) || !isCount(streamCount) || !isCount(droppedCount) || !isCount(recvBufferBytes))
     return undefined
   if (disk !== undefined && !isCount(disk)) return undefined

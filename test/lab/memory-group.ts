@@ -2,25 +2,25 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'n
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** Files of a control group, by version of the interface. Source: the kernel's documentation of cgroup-v1 and cgroup-v2. */
-const VERSION_1 = {
-  root: '/sys/fs/cgroup/memory',
-  limit: 'memory.limit_in_bytes',
-  events: 'memory.oom_control',
-} as const
-const VERSION_2 = { root: '/sys/fs/cgroup', limit: 'memory.max', events: 'memory.events' } as const
+/** The memory controller of either version, and its files. Source: the kernel's documentation of cgroup-v1 and cgroup-v2. */
+interface Controller {
+  readonly root: string
+  readonly limit: string
+  readonly events: string
+  readonly isDelegated: boolean
+}
 
 /** A control group whose processes may use so much memory, page cache and socket buffers included. Needs root. */
 export class MemoryGroup {
   readonly #path: string
-  readonly #version: typeof VERSION_1 | typeof VERSION_2
+  readonly #events: string
 
-  /** @throws Error when the kernel has no memory controller */
+  /** @throws Error when the kernel has no memory controller, or does not let us have it */
   constructor(name: string, limitBytes: number) {
-    this.#version = existsSync(VERSION_1.root) ? VERSION_1 : VERSION_2
-    const { root, limit } = this.#version
-    if (this.#version === VERSION_2) writeFileSync(join(root, 'cgroup.subtree_control'), '+memory')
+    const { root, limit, events, isDelegated } = findController()
+    if (isDelegated) writeFileSync(join(root, 'cgroup.subtree_control'), '+memory')
     this.#path = join(root, `${name}-${process.pid}`)
+    this.#events = join(this.#path, events)
     mkdirSync(this.#path)
     writeFileSync(join(this.#path, limit), String(limitBytes))
   }
@@ -37,7 +37,7 @@ export class MemoryGroup {
 
   /** How often a process of the group was killed for want of memory. */
   get killCount(): number {
-    return Number(/^oom_kill (\d+)$/m.exec(readFileSync(join(this.#path, this.#version.events), 'utf8'))?.[1])
+    return Number(/^oom_kill (\d+)$/m.exec(readFileSync(this.#events, 'utf8'))?.[1])
   }
 
   /** Removes the group once its processes are gone. */
@@ -52,4 +52,23 @@ export class MemoryGroup {
       }
     }
   }
+}
+
+/** Where systemd has mounted it, or whoever did: a hierarchy of version 1 with this controller, or one of version 2 that has it. */
+function findController(): Controller {
+  const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n')
+  for (const mount of mounts) {
+    const [, root = '', kind, options = ''] = mount.split(' ')
+    if (kind === 'cgroup' && options.split(',').includes('memory')) {
+      return { root, limit: 'memory.limit_in_bytes', events: 'memory.oom_control', isDelegated: false }
+    }
+    const controllers = join(root, 'cgroup.controllers')
+    if (kind !== 'cgroup2' || !existsSync(controllers)) continue
+    if (readFileSync(controllers, 'utf8').trim().split(' ').includes('memory')) {
+      return { root, limit: 'memory.max', events: 'memory.events', isDelegated: true }
+    }
+  }
+  throw new Error(
+    'No control groups with the memory controller are mounted: boot with systemd, or mount -t cgroup2 none DIRECTORY',
+  )
 }

@@ -26,6 +26,10 @@ describe('packets of a probe', () => {
     ['a kind that is none', 'SKPROBE10123abcd{"kind":"x","number":1}'],
     ['an answer that lacks something', 'SKPROBE10123abcd{"kind":"answer","number":1,"listener":"a"}'],
     ['a negative number', 'SKPROBE10123abcd{"kind":"hello","number":-1}'],
+    [
+      'a name that would take another line',
+      new TextDecoder().decode(encodeWord('0123abcd', { ...ANSWER, name: 'a\nb' })),
+    ],
     ['too long', `SKPROBE10123abcd{"kind":"hello","number":1}${' '.repeat(600)}`],
     ['filler for nothing known', 'SKPROBE10123abcd\u0000\u0009'],
   ])('are dropped when they are %s', (_, text) => {
