@@ -53,7 +53,7 @@ describe('the description of a cluster', () => {
     [`${SMALL}    memoryMiB: 4\n`, 'line 6, column 16: vms.0.memoryMiB must be >= 16'],
     [`${SMALL}    memory: 4\n`, 'line 6, column'],
     [`${SMALL}    memory: 4\n`, 'vms.0 has memory, which is unknown'],
-    [`${SMALL}    accelerator: xen\n`, 'vms.0.accelerator must be one of kvm, tcg'],
+    [`${SMALL}    accelerator: xen\n`, 'vms.0.accelerator must be one of auto, kvm, tcg'],
     [`${SMALL}    host: z\n`, 'a is to run on z, which is not among the hosts'],
     [`${SMALL}  - name: a\n`, 'two virtual machines have the name a'],
     [`${SMALL}  - name: a/b\n`, 'vms.1.name must match pattern'],
