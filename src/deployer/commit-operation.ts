@@ -32,8 +32,6 @@ export async function commitVm(request: CommitRequest): Promise<CommitResult> {
   const settled: VmRecord = { cluster, template, generation: record.generation, host: record.host }
   if (record.committing !== undefined) await storage.rollBack(vm, record.generation)
   const generation = record.generation + 1
-  // Before the image is written: what the host reads of it meanwhile is the snapshot of the generation before.
-  const remote = await storage.remoteImage(vm, record.generation)
   await storage.setVmRecord(vm, { ...settled, committing: generation })
   const report = await write(generation)
   const startedMs = performance.now()
@@ -47,6 +45,8 @@ export async function commitVm(request: CommitRequest): Promise<CommitResult> {
   async function write(next: number): Promise<Omit<CommitResult, 'generation' | 'snapshotMs'>> {
     try {
       const target = await storage.openTarget(vm)
+      // What is not in the overlay is read from here, if anything: the generation before, or as much of the image as is not yet written.
+      const remote = await storage.remoteImage(vm, record.generation)
       return await agent.run({ step: 'commit', ...place, generation: next, base, remote, target, bytesPerSec }, hooks)
     } catch (error) {
       await storage.closeTarget(vm)

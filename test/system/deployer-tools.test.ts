@@ -33,9 +33,9 @@ describe('the accelerator', () => {
     expect(await isUsable('tcg', QEMU, folder, 1)).toBe(false)
   })
 
-  it('that a QEMU pretends to have, but does not run guests with, is not taken', async () => {
+  it.each([0, 1])('of a QEMU that ends with status %d and runs no guest is not taken', async (status) => {
     const pretender = path('qemu')
-    writeFileSync(pretender, '#!/bin/sh\nexit 0\n')
+    writeFileSync(pretender, `#!/bin/sh\nexit ${status}\n`)
     chmodSync(pretender, 0o755)
     expect(await settleAccelerator('auto', pretender, folder)).toBe('tcg')
     expect(await settleAccelerator('kvm', pretender, folder)).toBe('kvm')

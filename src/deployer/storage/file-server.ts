@@ -53,7 +53,7 @@ export class FileServer {
     })
   }
 
-  /** Offers a machine's image, to read or to write but not both. */
+  /** Offers a machine's image, to read or to write but not both: who wants to read what is written reads through the same export. */
   offer(vm: string, path: string, access: 'read' | 'write'): Promise<BlockNodeOptions> {
     return this.#inTurn(() => this.#offer(vm, path, access))
   }
@@ -84,10 +84,10 @@ export class FileServer {
   }
 
   async #offer(vm: string, path: string, access: 'read' | 'write'): Promise<BlockNodeOptions> {
-    const name = `${vm}-${access}`
     const qmp = await this.#ensure()
     try {
       const nodes = (await queryBlockNodes(qmp)).map(({ nodeName }) => nodeName)
+      const name = access === 'read' && nodes.includes(`${vm}-write`) ? `${vm}-write` : `${vm}-${access}`
       if (!nodes.includes(name)) {
         await this.#remove(qmp, nodes, vm)
         const isReadOnly = access === 'read'

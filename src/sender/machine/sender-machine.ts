@@ -304,7 +304,8 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     }
     if (before === 'new') {
       this.#startPolicy.noteJoin(nowUs)
-      if (this.#joinGate.noteJoin(nowUs)) this.#outbox.announceBy(nowUs)
+      // Whoever waits to join may ask for repairs: that is not against the gate.
+      if (message.kind === 'join' && this.#joinGate.noteJoin(nowUs)) this.#outbox.announceBy(nowUs)
       this.#tell(id)
     }
     if (before === 'dropped') {
