@@ -305,7 +305,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     if (before === 'new') {
       this.#startPolicy.noteJoin(nowUs)
       // Whoever waits to join may ask for repairs: that is not against the gate.
-      if (message.kind === 'join' && this.#joinGate.noteJoin(nowUs)) this.#outbox.announceBy(nowUs)
+      if (message.kind !== 'nack' && this.#joinGate.noteJoin(nowUs)) this.#outbox.announceBy(nowUs)
       this.#tell(id)
     }
     if (before === 'dropped') {
