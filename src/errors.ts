@@ -397,8 +397,8 @@ const ERRORS = {
     exit: 'storage',
   },
   INTERRUPTED: {
-    meaning: 'The transfer was stopped by its user',
-    remedy: 'Start both ends again',
+    meaning: 'The program was stopped by its user',
+    remedy: 'Start it again; a transfer, at both ends',
     exit: 'interrupted',
   },
 } as const

@@ -27,7 +27,8 @@ async function run(command: DeployCommand, { output, interruption }: ProgramCont
   } catch (error) {
     if (error instanceof ClusterFailedError) return { error, outcome: resultOf(command.name, error.parts) }
     // What a step does when it is told to stop differs; all of it was asked for.
-    if (interruption.signal.aborted) return { error: interruption.signal.reason }
+    if (interruption.signal.aborted)
+      return { error: new SkilfishError('INTERRUPTED', `${command.name} was interrupted`, { cause: error }) }
     return { error }
   }
 }
@@ -74,8 +75,10 @@ async function perform(command: DeployCommand, deployer: Deployer): Promise<Outc
 async function readPlan(path: string): Promise<ClusterPlan> {
   if (path === '-') return parseCluster(await readStream(process.stdin), 'standard input')
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new SkilfishError('CLUSTER_INVALID', `cannot read ${path}: ${reason}`, { cause })
+    const isAbsent = (cause as NodeJS.ErrnoException).code === 'ENOENT'
+    const reason = isAbsent ? 'it does not exist' : cause instanceof Error ? cause.message : String(cause)
+    const wanted = 'name a file that describes a cluster'
+    throw new SkilfishError('OPTION_INVALID', `cannot read ${path}: ${reason}; ${wanted}`, { cause })
   })
   return parseCluster(text, path)
 }

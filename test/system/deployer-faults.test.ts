@@ -252,6 +252,13 @@ describe('a deployer that is killed', () => {
 
   it('in create is followed by another', () => killIn('create'))
 
+  it('by Ctrl-C says so, and not that the program is at fault', async () => {
+    const stopped = cluster.start('boot')
+    await stopped.said('"line":"boot ')
+    stopped.process.kill('SIGINT')
+    expect(await stopped.result).toMatchObject({ status: 130, code: 'INTERRUPTED', message: 'boot was interrupted' })
+  })
+
   it('in boot is followed by another', async () => {
     await killIn('boot')
     guest = await cluster.guest('vm1')
