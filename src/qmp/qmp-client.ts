@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { SkilfishError } from '../errors.ts'
 import { connectUnixSocket } from '../io/index.ts'
@@ -11,6 +12,15 @@ const MAX_PENDING_COUNT = 7
 
 /** The same for commands out of band: there is no reason for many. */
 const MAX_OUT_OF_BAND_COUNT = 16
+
+/**
+ * A client begins to count its commands at a multiple of this. QEMU sends the reply to a command of a client that has gone to the client
+ * that is there (seen with QEMU 7.2 whose main loop hung): the ids tell whose it is.
+ */
+const IDS_OF_A_CLIENT = 2 ** 20
+
+/** How many clients have ids of their own: ids stay whole numbers in a double. */
+const ID_RANGE_COUNT = 2 ** 32
 
 /** How long a command may take unless told otherwise, milliseconds. */
 const COMMAND_TIMEOUT_MS = 30_000
@@ -58,7 +68,8 @@ export class QmpClient {
   readonly #listeners = new Set<(event: QmpEvent) => void>()
   #greeting: QmpGreeting | undefined
   #onGreeting: () => void = () => undefined
-  #lastId = 0
+  readonly #firstId = randomInt(ID_RANGE_COUNT) * IDS_OF_A_CLIENT
+  #lastId = this.#firstId - 1
   #failure: SkilfishError | undefined
   #resolveClosed!: (failure: SkilfishError | undefined) => void
 
@@ -73,9 +84,19 @@ export class QmpClient {
 
   /**
    * Connects, checks the greeting, and enables commands out of band.
-   * @throws SkilfishError QMP_UNREACHABLE, QMP_INVALID, QMP_TIMEOUT, QMP_CLOSED
+   * @throws SkilfishError QMP_UNREACHABLE, QMP_INVALID, QMP_TIMEOUT, QMP_CLOSED, QMP_REFUSED
    */
   static async connect(path: string, options: QmpConnectOptions = {}): Promise<QmpClient> {
+    try {
+      return await QmpClient.#connectOnce(path, options)
+    } catch (error) {
+      // A client before this one has gone while QEMU's main loop hung, and its negotiation was taken for the one of this connection.
+      if (!(error instanceof SkilfishError) || error.code !== 'QMP_REFUSED') throw error
+      return QmpClient.#connectOnce(path, options)
+    }
+  }
+
+  static async #connectOnce(path: string, options: QmpConnectOptions): Promise<QmpClient> {
     const { timeoutMs = 10_000, patienceMs = 0 } = options
     const socket = await connectUnixSocket(path, patienceMs).catch((cause: unknown) => {
       const reason = cause instanceof Error ? cause.message : String(cause)
@@ -211,6 +232,7 @@ export class QmpClient {
   #handleReply(message: QmpMessage & { readonly kind: 'success' | 'refusal' }): void {
     const pending = message.id === undefined ? undefined : this.#pending.get(message.id)
     if (pending === undefined) {
+      if (message.id !== undefined && !this.#isOwnId(message.id)) return
       const what =
         message.kind === 'refusal' ? `refuses what nobody asked: ${message.text}` : 'answers what nobody asked'
       this.#fail('QMP_INVALID', what)
@@ -222,6 +244,10 @@ export class QmpClient {
       pending.settle?.(
         this.#error('QMP_REFUSED', pending.name, `${message.reason}: ${message.text.replace(/\.$/, '')}`),
       )
+  }
+
+  #isOwnId(id: number): boolean {
+    return id >= this.#firstId && id < this.#firstId + IDS_OF_A_CLIENT
   }
 
   #error(code: 'QMP_REFUSED' | 'QMP_TIMEOUT', name: string, text: string): SkilfishError {

@@ -127,6 +127,19 @@ it('talks to a real QEMU: greeting, status, events, end', async () => {
   await expectFailure(QmpClient.connect(socket), 'QMP_UNREACHABLE')
 })
 
+it('a reply that comes after its client has gone does not reach the next one', async () => {
+  const { qemu, socket } = await startQemu()
+  const size = 8 * MIB
+  await qemu.execute('blockdev-add', { driver: 'null-co', 'node-name': 'slow', size, 'latency-ns': 1_000_000_000 })
+  await expectFailure(
+    qemu.execute('human-monitor-command', { 'command-line': 'qemu-io slow "read 0 4k"' }, { timeoutMs: 50 }),
+    'QMP_TIMEOUT',
+  )
+  qemu.close()
+  const next = await QmpClient.connect(socket, { timeoutMs: WAIT_MS })
+  expect(await queryStatus(next)).toEqual({ status: 'prelaunch', isRunning: false })
+})
+
 it('a QEMU that is killed has closed the connection', async () => {
   const { qemu, process } = await startQemu()
   const pending = qemu.waitForEvent('the end', ({ name }) => name === 'SHUTDOWN', WAIT_MS)

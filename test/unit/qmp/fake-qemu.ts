@@ -20,7 +20,9 @@ export interface Command {
 export interface Script {
   /** Said to whoever connects. Default {@link GREETING}; null for nothing. */
   readonly greeting?: unknown
-  /** Called for each command but `qmp_capabilities`, which is answered well. Without it nothing is answered. */
+  /** Answers `qmp_capabilities`. By default, well. */
+  readonly onNegotiation?: (command: Command, say: (...messages: readonly unknown[]) => void) => void
+  /** Called for each other command. Without it nothing is answered. */
   readonly onCommand?: (command: Command, say: (...messages: readonly unknown[]) => void, socket: Socket) => void
   /** Everything is sent in pieces of so many bytes, one at a time. */
   readonly pieceBytes?: number
@@ -54,7 +56,7 @@ export class FakeQemu {
     rmSync(this.#folder, { recursive: true, force: true })
   }
 
-  #serve(socket: Socket, { greeting = GREETING, onCommand, pieceBytes }: Script): void {
+  #serve(socket: Socket, { greeting = GREETING, onNegotiation = agree, onCommand, pieceBytes }: Script): void {
     let last = Promise.resolve()
     const say = (...messages: readonly unknown[]): void => {
       const bytes = Buffer.from(
@@ -71,12 +73,14 @@ export class FakeQemu {
       for (const line of lines) {
         const command = JSON.parse(line) as Command
         this.commands.push(command)
-        if (command.execute === 'qmp_capabilities') say({ return: {}, id: command.id })
+        if (command.execute === 'qmp_capabilities') onNegotiation(command, say)
         else onCommand?.(command, say, socket)
       }
     })
   }
 }
+
+const agree: Script['onNegotiation'] & {} = ({ id }, say) => say({ return: {}, id })
 
 async function write(socket: Socket, bytes: Uint8Array, pieceBytes: number): Promise<void> {
   for (let at = 0; at < bytes.length && !socket.destroyed; at += pieceBytes) {

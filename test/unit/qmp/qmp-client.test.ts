@@ -38,7 +38,35 @@ describe('connecting to QEMU', () => {
   it('greets, enables commands out of band, and knows the version', async () => {
     const { qemu, client } = await connected()
     expect(client.version).toEqual([7, 2, 22])
-    expect(qemu.commands).toEqual([{ execute: 'qmp_capabilities', arguments: { enable: ['oob'] }, id: 1 }])
+    expect(qemu.commands).toEqual([
+      { execute: 'qmp_capabilities', arguments: { enable: ['oob'] }, id: expect.any(Number) as number },
+    ])
+  })
+
+  it('is not confused by what QEMU says to clients that have gone', async () => {
+    const gone = 17
+    const { client } = await connected({
+      onNegotiation: ({ id }, say) => say({ return: {}, id: gone }, { return: {}, id }),
+      onCommand: ({ id }, say) =>
+        say({ error: { class: 'GenericError', desc: 'no' }, id: gone }, { return: 'yes', id }),
+    })
+    expect(await client.execute('anything')).toBe('yes')
+  })
+
+  it('connects again where QEMU took the negotiation of a client that has gone for this one', async () => {
+    let count = 0
+    const { qemu } = await connected({
+      onNegotiation: ({ id }, say) => {
+        const desc = 'Capabilities negotiation is already complete, command ignored'
+        say(++count === 1 ? { error: { class: 'CommandNotFound', desc }, id } : { return: {}, id })
+      },
+    })
+    expect(qemu.commands.length).toBe(2)
+    const refusing = await fake({
+      onNegotiation: ({ id }, say) => say({ error: { class: 'GenericError', desc: 'never' }, id }),
+    })
+    await expectFailure(QmpClient.connect(refusing.path), 'QMP_REFUSED', 'never')
+    expect(refusing.commands.length).toBe(2)
   })
 
   it('takes what comes in pieces of a byte', async () => {
@@ -79,11 +107,11 @@ describe('a command', () => {
     const { client } = await connected({
       onCommand: ({ id }, say) => {
         held.push(id)
-        if (held.length === 3) say(...held.reverse().map((one) => ({ return: one, id: one })))
+        if (held.length === 3) say(...held.toReversed().map((one) => ({ return: one, id: one })))
       },
     })
     const ids = await Promise.all(['a', 'b', 'c'].map((name) => client.execute(name)))
-    expect(ids).toEqual([2, 3, 4])
+    expect(ids).toEqual([...held].sort((a, b) => a - b))
   })
 
   it('that QEMU refuses says why', async () => {
@@ -122,7 +150,6 @@ describe('a command', () => {
   it.each<[string, unknown, string]>([
     ['garbage', 'garbage', '"garbage"'],
     ['a second greeting', GREETING, 'it greets twice'],
-    ['a reply that nobody asked for', { return: {}, id: 77 }, 'answers what nobody asked'],
     ['a refusal of nothing', { error: { class: 'GenericError', desc: 'JSON parse error' } }, 'JSON parse error'],
     ['too long a line', 'x'.repeat(5_000_000), 'more than 4194304 bytes'],
   ])('fails, and all others, when %s comes', async (_what, message, text) => {
@@ -131,6 +158,12 @@ describe('a command', () => {
     await Promise.all([expectFailure(one, 'QMP_INVALID', text), expectFailure(two, 'QMP_INVALID', text)])
     expect((await client.closed)?.code).toBe('QMP_INVALID')
     await expectFailure(client.execute('three'), 'QMP_INVALID', text)
+  })
+
+  it('fails when a command is answered twice', async () => {
+    const { client } = await connected({ onCommand: ({ id }, say) => say({ return: {}, id }, { return: {}, id }) })
+    await client.execute('one')
+    expect((await client.closed)?.message).toContain('answers what nobody asked')
   })
 
   it('fails when QEMU hangs up, at once and half way through a reply', async () => {
