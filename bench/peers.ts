@@ -76,15 +76,17 @@ async function main(options: Options): Promise<void> {
     ' ',
   )
   const environment = readEnvironment(command)
-  const findings = await runPlan(plan, options.rounds, say)
-  const bars = judgeBars(plan.bars, findings)
-  const others = judgeByRules(findings).filter(({ label }) => bars.every((bar) => bar.label !== label))
   const { name } = plan
-  const report: Report = { name, roundCount: options.rounds, environment, ...findings, verdicts: [...bars, ...others] }
   const { out = join(import.meta.dirname, 'results') } = options
-  writeReport(report, out)
-  say(`\n${formatMarkdown(report)}\nWritten to ${join(out, name)}.md, .json and .svg\n`)
-  if (hasFailed(report)) process.exitCode = 1
+  let report: Report | undefined
+  await runPlan(plan, options.rounds, say, (findings, roundCount) => {
+    const bars = judgeBars(plan.bars, findings)
+    const others = judgeByRules(findings).filter(({ label }) => bars.every((bar) => bar.label !== label))
+    report = { name, roundCount, environment, ...findings, verdicts: [...bars, ...others] }
+    writeReport(report, out)
+  })
+  say(`\n${formatMarkdown(report!)}\nWritten to ${join(out, name)}.md, .json and .svg\n`)
+  if (hasFailed(report!)) process.exitCode = 1
 }
 
 function choosePlan(options: Options): Plan {

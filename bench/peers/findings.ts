@@ -19,6 +19,8 @@ export interface StartSummary {
   readonly receiverReadyMs: Spread
   /** From the start of the sender's process to its first data packet at another host, with all receivers waiting. */
   readonly firstDataMs: Spread
+  /** Of a run of Node.js with nothing to do. */
+  readonly nodeMs: Spread
   readonly failures: readonly string[]
 }
 

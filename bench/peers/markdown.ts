@@ -102,7 +102,7 @@ function formatSummary(summary: CaseSummary, { images, summaries }: Pick<Finding
   ]
 }
 
-function formatStart({ receiverReadyMs, firstDataMs }: StartSummary): string {
+function formatStart({ receiverReadyMs, firstDataMs, nodeMs }: StartSummary): string {
   const ms = (value: number): string => value.toFixed(0)
   return table(
     ['From', 'Until', 'ms'],
@@ -113,6 +113,7 @@ function formatStart({ receiverReadyMs, firstDataMs }: StartSummary): string {
         'its first data packet at a host',
         formatSpread(firstDataMs, ms),
       ],
+      ['the start of `node -e 0`, for comparison', 'its end', formatSpread(nodeMs, ms)],
     ],
   )
 }

@@ -36,8 +36,14 @@ interface Outcome {
  * the findings, and ends nothing.
  *
  * @param say is told what goes on, in pieces of text
+ * @param keep is given all that was found, and in how many rounds, after each round: who ends the program has lost one round at the most
  */
-export async function runPlan(plan: Plan, roundCount: number, say: (text: string) => void): Promise<Findings> {
+export async function runPlan(
+  plan: Plan,
+  roundCount: number,
+  say: (text: string) => void,
+  keep: (findings: Findings, roundCount: number) => void,
+): Promise<void> {
   const folder = mkdtempSync(join(MEMORY_FOLDER, 'skilfish-bench-'))
   const labs = new LabPool()
   const clean = (): void => {
@@ -61,11 +67,11 @@ export async function runPlan(plan: Plan, roundCount: number, say: (text: string
           return { figures, text: `${figures.firstDataMs.toFixed(0)} ms` }
         })
       }
+      const summaries = outcomes.map(({ plan: one, runs, failures }) => summarize(one, runs, failures))
+      keep({ images, summaries, ...(plan.measuresStart ? { start: summarizeStart(start) } : {}) }, round)
       const leftMinutes = (((performance.now() - beganMs) / round) * (roundCount - round)) / 60_000
       if (round < roundCount) say(`about ${Math.ceil(leftMinutes)} min more\n`)
     }
-    const summaries = outcomes.map(({ plan: one, runs, failures }) => summarize(one, runs, failures))
-    return { images, summaries, ...(plan.measuresStart ? { start: summarizeStart(start) } : {}) }
   } finally {
     stop()
     clean()
@@ -133,6 +139,7 @@ function summarizeStart({ figures, failures }: { figures: StartFigures[]; failur
   return {
     receiverReadyMs: spreadOf(figures.flatMap(({ receiverReadyMs }) => receiverReadyMs)),
     firstDataMs: spreadOf(figures.map(({ firstDataMs }) => firstDataMs)),
+    nodeMs: spreadOf(figures.map(({ nodeMs }) => nodeMs)),
     failures,
   }
 }

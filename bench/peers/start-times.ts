@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -13,6 +14,8 @@ export interface StartFigures {
   readonly receiverReadyMs: readonly number[]
   /** With all receivers waiting: from the start of the sender's process to its first data packet at another host, ms. */
   readonly firstDataMs: number
+  /** A whole run of Node.js with nothing to do, for comparison. */
+  readonly nodeMs: number
 }
 
 const WATCHER = join(import.meta.dirname, 'first-data.mjs')
@@ -42,6 +45,8 @@ export async function measureStart(lab: Lab, sourcePath: string, parentFolder: s
     const words = createInterface({ input: watcher.stdout! })[Symbol.asyncIterator]()
     await nextWord(words)
 
+    const nodeMs = await timeNode(lab)
+
     const receivers: { readonly running: Running<unknown>; readonly path: string }[] = []
     const receiverReadyMs: number[] = []
     for (const { index } of lab.receivers.slice(0, -1)) {
@@ -64,12 +69,18 @@ export async function measureStart(lab: Lab, sourcePath: string, parentFolder: s
       if (status !== 0) throw new Error(`A command ended with status ${status ?? 'of a signal'}\n${stderr}`)
     }
     for (const { path } of receivers) await requireIdentical(sourcePath, path)
-    return { receiverReadyMs, firstDataMs: Number(firstDataNs - startedAtNs) / 1e6 }
+    return { receiverReadyMs, firstDataMs: Number(firstDataNs - startedAtNs) / 1e6, nodeMs }
   } finally {
     clearTimeout(timer)
     killAll()
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+async function timeNode(lab: Lab): Promise<number> {
+  const startedAtMs = performance.now()
+  await once(lab.spawn(0, process.execPath, ['-e', '0']), 'exit')
+  return performance.now() - startedAtMs
 }
 
 async function nextWord(words: AsyncIterator<string>): Promise<string> {

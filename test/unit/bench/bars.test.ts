@@ -126,7 +126,12 @@ describe('the bars', () => {
         BARS.filter(({ needsStart }) => needsStart),
         { ...NOTHING, start },
       ).map(({ isMet: met }) => met)
-    const start = { receiverReadyMs: spreadOf([1, 200, 900]), firstDataMs: spreadOf([1, 300, 900]), failures: [] }
+    const start = {
+      receiverReadyMs: spreadOf([1, 200, 900]),
+      firstDataMs: spreadOf([1, 300, 900]),
+      nodeMs: spreadOf([40]),
+      failures: [],
+    }
     expect(judge(start)).toEqual([true, true])
     expect(judge({ ...start, firstDataMs: spreadOf([301]) })).toEqual([false, true])
     expect(judge({ ...start, receiverReadyMs: spreadOf([201]) })).toEqual([true, false])
