@@ -7,11 +7,19 @@ import { parseNamed, type ValueParser } from './option-values.ts'
 export interface OptionForm<T> {
   readonly flags: string
   readonly help: string
-  readonly parse?: ValueParser<T>
+  /** `before`: what it returned for the same option, given before. */
+  readonly parse?: (text: string, before: unknown) => T
 }
 
 /** An option with a value: `flags` as `--ttl <N>`. */
 export const valued = <T>(flags: string, help: string, parse: ValueParser<T>): OptionForm<T> => ({ flags, help, parse })
+
+/** An option with a value that may be given many times: all values, in order. */
+export const repeatable = <T>(flags: string, help: string, parse: ValueParser<T>): OptionForm<readonly T[]> => ({
+  flags,
+  help,
+  parse: (text, before) => [...((before ?? []) as readonly T[]), parse(text)],
+})
 
 /** An option without a value; true when it is given, also for `--no-…`. */
 export const toggle = (flags: string, help: string): OptionForm<boolean> => ({ flags, help })
@@ -23,7 +31,7 @@ export interface ProgramForm<Forms extends OptionForms> {
   readonly name: string
   /** What the program does, and what its operand is. */
   readonly description: string
-  /** The one operand, as `SOURCE`; left out: none. */
+  /** The one operand, as `SOURCE`, or `[FILE]` where it may be left out; undefined: none. */
   readonly operand?: string
   readonly options: Forms
   /** Headings of `--help` and the options under each. Every option stands under one. */
@@ -89,7 +97,7 @@ function createCommand<Forms extends OptionForms>(
   const { name, operand, description } = form
   const command = new Command(name).usage(operand === undefined ? '[options]' : `[options] ${operand}`)
   for (const option of options) command.addOption(option)
-  if (operand !== undefined) command.argument(`<${operand}>`)
+  if (operand !== undefined) command.argument(operand.startsWith('[') ? operand : `<${operand}>`)
   return command
     .description(description)
     .optionsGroup(options.at(-1)?.helpGroupHeading ?? 'Options:')
@@ -108,7 +116,9 @@ function createCommand<Forms extends OptionForms>(
 function createOption({ flags, help, parse }: OptionForm<unknown>): Option {
   const option = new Option(flags, help)
   if (parse === undefined) return option
-  return option.argParser((text: string) => parseNamed(option.long ?? flags, parse, text))
+  return option.argParser((text: string, before: unknown) =>
+    parseNamed(option.long ?? flags, (value) => parse(value, before), text),
+  )
 }
 
 /** Writes out long options that were cut short. What follows an option as its value is left alone. */

@@ -1,5 +1,5 @@
 import { SkilfishError } from '../errors.ts'
-import { parseCommandLine, toggle, valued, type OptionForm, type ProgramForm } from './command-line.ts'
+import { parseCommandLine, repeatable, toggle, valued, type OptionForm, type ProgramForm } from './command-line.ts'
 import { countParser, parseCap, type ValueParser } from './option-values.ts'
 import { definedOnly, OUTPUT_OPTIONS, outputChoice, parseTime, type OutputChoice } from './shared-options.ts'
 
@@ -41,9 +41,16 @@ const parseBytes: ValueParser<number> = (text) => {
   )
 }
 
+const SET = repeatable(
+  '--set <PATH=VALUE>',
+  'put a value, in YAML, into the description, such as storage.template=file:/srv/debian.raw; may be repeated, also without a FILE',
+  (text) => text,
+)
+
 const VMS = valued('--vms <NAMES>', 'only these machines, separated by commas [all]', parseNames)
 
 const OPTIONS = {
+  set: SET,
   vms: VMS,
   setMaxBitrate: valued(
     '--set-max-bitrate <RATE>',
@@ -79,13 +86,14 @@ const OWN: Readonly<Record<DeployName, readonly OptionName[]>> = {
 export interface DeployCommand extends DeployValues {
   readonly kind: 'run'
   readonly name: DeployName
-  /** Path of the cluster's description; `-` for standard input. */
-  readonly path: string
+  /** Path of the cluster's description; `-` for standard input; undefined where the description is all in `set`. */
+  readonly path: string | undefined
   readonly output: OutputChoice
 }
 
 /** Options that were given. */
 interface DeployValues {
+  readonly set?: readonly string[]
   readonly vms?: readonly string[]
   readonly setMaxBitrate?: number | 'none'
   readonly timeout?: number
@@ -111,18 +119,30 @@ export function parseDeployCommand(args: readonly string[]): DeployCommand | Tex
   }
   const line = parseCommandLine(formOf(name), rest)
   if (line.kind === 'text') return line
-  const { vms, setMaxBitrate, timeout, atOnce, maxBitrate, discard, keep } = line.values
-  const values = definedOnly<DeployValues>({ vms, setMaxBitrate, timeout, atOnce, maxBitrate, discard, keep })
-  return { kind: 'run', name, path: line.operand, ...values, output: outputChoice(line.values) }
+  const { set, vms, setMaxBitrate, timeout, atOnce, maxBitrate, discard, keep } = line.values
+  const values = definedOnly<DeployValues>({ set, vms, setMaxBitrate, timeout, atOnce, maxBitrate, discard, keep })
+  if (line.operand === '' && set === undefined) {
+    throw new SkilfishError(
+      'OPTION_INVALID',
+      'cannot begin: name a FILE that describes the cluster, or --set what it is',
+    )
+  }
+  return {
+    kind: 'run',
+    name,
+    path: line.operand === '' ? undefined : line.operand,
+    ...values,
+    output: outputChoice(line.values),
+  }
 }
 
 function formOf(name: DeployName): ProgramForm<typeof OPTIONS> {
-  const own = [...OWN[name], 'json', 'quiet'] as const
+  const own = [...OWN[name], 'set', 'json', 'quiet'] as const
   const options = Object.fromEntries(own.map((key) => [key, OPTIONS[key]])) as typeof OPTIONS
   return {
     name: `skilfish ${name}`,
     description: `${capitalized(DEPLOY_COMMANDS[name])}.\n\nFILE describes the cluster, in YAML (docs/deployer.md); - is standard input.`,
-    operand: 'FILE',
+    operand: '[FILE]',
     options,
     groups: { Options: own },
     notes: [],
@@ -132,6 +152,7 @@ function formOf(name: DeployName): ProgramForm<typeof OPTIONS> {
 }
 
 const EXAMPLES: Partial<Record<DeployName, readonly string[]>> = {
+  up: ['skilfish up --set vmDefaults.memoryMiB=2048 --set vms.0.host=node7 cluster.yaml'],
   fetch: ['skilfish fetch --set-max-bitrate 10MB/s cluster.yaml'],
   commit: ['skilfish commit --vms db1,db2 cluster.yaml'],
   evict: ['skilfish evict --keep 200G cluster.yaml'],

@@ -19,7 +19,7 @@ await runProgram({
 })
 
 async function run(command: DeployCommand, { output, interruption }: ProgramContext): Promise<Ending> {
-  const plan = await readPlan(command.path)
+  const plan = await readPlan(command)
   const view = new DeployView(output)
   const deployer = new Deployer(plan, { signal: interruption.signal, onEvent: (event) => view.show(event) })
   try {
@@ -72,13 +72,14 @@ async function perform(command: DeployCommand, deployer: Deployer): Promise<Outc
   }
 }
 
-async function readPlan(path: string): Promise<ClusterPlan> {
-  if (path === '-') return parseCluster(await readStream(process.stdin), 'standard input')
+async function readPlan({ path, set = [] }: DeployCommand): Promise<ClusterPlan> {
+  if (path === undefined) return parseCluster('', 'what --set gives', set)
+  if (path === '-') return parseCluster(await readStream(process.stdin), 'standard input', set)
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     const isAbsent = (cause as NodeJS.ErrnoException).code === 'ENOENT'
     const reason = isAbsent ? 'it does not exist' : cause instanceof Error ? cause.message : String(cause)
     const wanted = 'name a file that describes a cluster'
     throw new SkilfishError('OPTION_INVALID', `cannot read ${path}: ${reason}; ${wanted}`, { cause })
   })
-  return parseCluster(text, path)
+  return parseCluster(text, path, set)
 }

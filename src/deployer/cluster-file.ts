@@ -61,9 +61,11 @@ const MAX_FAULTS = 10
 /**
  * Reads the description of a cluster: YAML 1.2, or JSON, which is YAML too.
  * @param label where it came from, for messages
- * @throws SkilfishError CLUSTER_INVALID with the line and column of each of the first ten faults
+ * @param changes put into it, in order: `PATH=VALUE`, the keys of a path separated by dots, the value in YAML. With the text empty, they
+ *   are the description.
+ * @throws SkilfishError CLUSTER_INVALID with the line and column, or the change, of each of the first ten faults
  */
-export function parseCluster(text: string, label: string): ClusterPlan {
+export function parseCluster(text: string, label: string, changes: readonly string[] = []): ClusterPlan {
   if (text.length > MAX_BYTES) throw invalid(label, [`it is longer than ${MAX_BYTES} bytes`])
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
@@ -77,10 +79,16 @@ export function parseCluster(text: string, label: string): ClusterPlan {
       document.errors.map(({ message, pos }) => `${place(pos[0])}: ${message}`),
     )
   }
+  const changed = changes.map((change) => applyChange(document, change))
   const value: unknown = document.toJS({ maxAliasCount: 1000 })
   const validate = new Ajv({ allErrors: true, strict: false }).compile(CLUSTER_SCHEMA)
   if (!validate(value)) {
-    const faults = (validate.errors ?? []).map((error) => `${place(offsetOf(document, error))}: ${describe(error)}`)
+    const faults = (validate.errors ?? []).map((error) => {
+      const path = pathOf(error)
+      const cause = changed.findLast((keys) => keys.every((key, index) => String(key) === String(path[index])))
+      const origin = cause === undefined ? place(offsetOf(document, path)) : `set ${cause.join('.')}`
+      return `${origin}: ${describe(error)}`
+    })
     throw invalid(label, faults)
   }
   return toPlan(value as ClusterText, label)
@@ -136,15 +144,43 @@ function toPlan(text: ClusterText, label: string): ClusterPlan {
   }
 }
 
-/** Where the fault is: at the key that should not be there, or at the value. */
-function offsetOf(document: Document, error: ErrorObject): number {
-  const path = error.instancePath
+type Keys = readonly (string | number)[]
+
+const toKey = (text: string): string | number => (/^\d{1,9}$/.test(text) ? Number(text) : text)
+
+/** @returns the keys to what it puts in */
+function applyChange(document: Document, change: string): Keys {
+  const [, path, value] = /^([^=]+)=(.*)$/s.exec(change) ?? []
+  if (path === undefined || value === undefined) throw cannotSet(change, 'expected PATH=VALUE')
+  const parsed = parseDocument(value, { prettyErrors: false })
+  if (parsed.errors.length > 0) throw cannotSet(change, parsed.errors[0]!.message)
+  const keys = path.split('.').map(toKey)
+  try {
+    document.setIn(keys, document.createNode(parsed.toJS({ maxAliasCount: 1000 })))
+  } catch {
+    throw cannotSet(change, 'the description has a value, and nothing in it, on the way there')
+  }
+  return keys
+}
+
+const cannotSet = (change: string, reason: string): SkilfishError =>
+  new SkilfishError(
+    'CLUSTER_INVALID',
+    `cannot set ${JSON.stringify(change)} in the description of a cluster: ${reason}`,
+  )
+
+/** The keys to the value that is wrong, or to what should not be there. */
+function pathOf({ instancePath, params }: ErrorObject): Keys {
+  const path = instancePath
     .split('/')
     .slice(1)
-    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
-    .map((part) => (/^\d+$/.test(part) ? Number(part) : part))
-  const extra = (error.params as { additionalProperty?: string }).additionalProperty
-  for (const candidate of extra === undefined ? [path] : [[...path, extra], path]) {
+    .map((part) => toKey(part.replaceAll('~1', '/').replaceAll('~0', '~')))
+  const { additionalProperty: extra } = params as { additionalProperty?: string }
+  return extra === undefined ? path : [...path, extra]
+}
+
+function offsetOf(document: Document, path: Keys): number {
+  for (const candidate of [path, path.slice(0, -1)]) {
     const node = document.getIn(candidate, true)
     if (isNode(node) && node.range) return node.range[0]
   }

@@ -3,7 +3,7 @@ import type { ClusterPlan, VmPlan } from './cluster-file.ts'
 import type { DeployerEvent, FetchResult, Part } from './deployer-events.ts'
 import type { HostAgent } from './host-agent.ts'
 import type { BaseName, StepHooks, TransferPlace } from './host-protocol.ts'
-import { forAll, type Place } from './parts.ts'
+import { ClusterFailedError, forAll, type Place } from './parts.ts'
 import type { Storage } from './storage/index.ts'
 
 /** How long hosts may take to begin to listen, milliseconds: from the first of them, and altogether. */
@@ -39,13 +39,29 @@ export async function fetchBases(request: FetchRequest): Promise<FetchResult> {
     if (result.path !== undefined)
       emit({ operation: 'fetch', host: hosts[index]!.name, kind: 'note', text: 'has the base' })
   }
-  const multicastBytes = lacking.length === 0 ? 0 : await multicast(request, lacking)
+  const common = await outcomeOf(lacking.length === 0 ? Promise.resolve(0) : multicast(request, lacking))
+  const failedHosts = new Set(common.failed.filter(({ error }) => error !== undefined).map(({ host }) => host))
+  const own = await outcomeOf(fetchUniques({ ...request, vms: vms.filter(({ host }) => !failedHosts.has(host)) }))
+  if (common.result === undefined || own.result === undefined)
+    throw new ClusterFailedError('fetch', [...common.failed, ...own.failed])
   return {
-    multicastBytes,
+    multicastBytes: common.result,
     hosts: found.map(({ name, host, elapsedMs, result }) => ({
       ...{ name, host, elapsedMs, result: { isCached: result.path !== undefined } },
     })),
-    vms: await fetchUniques(request),
+    vms: own.result,
+  }
+}
+
+/** What fails for some is not to keep the others from what comes next. */
+async function outcomeOf<Result>(
+  work: Promise<Result>,
+): Promise<{ readonly result?: Result; readonly failed: readonly Part<unknown>[] }> {
+  try {
+    return { result: await work, failed: [] }
+  } catch (error) {
+    if (!(error instanceof ClusterFailedError)) throw error
+    return { failed: error.parts }
   }
 }
 

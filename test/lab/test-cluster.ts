@@ -281,6 +281,16 @@ export class TestCluster {
     }
   }
 
+  /** The generations of a machine's image that the storage still has. */
+  generationsOf(vm: string): readonly number[] {
+    const image = join(`${this.templatePath}.skilfish`, 'test', `${vm}.qcow2`)
+    const text =
+      this.ceph === undefined
+        ? runCommand('qemu-img', ['snapshot', '-l', image])
+        : this.ceph.rbd('snap', 'ls', `test.${vm}`)
+    return [...text.matchAll(/\bgeneration-(\d+)\b/g)].map(([, number]) => Number(number))
+  }
+
   /** Ends the storage at once and for ever. */
   async killStorage(): Promise<void> {
     if (this.ceph === undefined) process.kill(this.#serverPid()!, 'SIGKILL')

@@ -94,3 +94,14 @@ it('a host lost during commit is told, and commits everything when it is back', 
   await cluster.done('commit', '--vms', 'vm2')
   expect(verifyGuestDisk(cluster.copyOfImage('vm2')).digest).toBe(digests[1])
 })
+
+it('a host lost during a later fetch keeps no other from what its image alone has', { timeout: 300_000 }, async () => {
+  await cluster.done('evict')
+  await cluster.done('boot')
+  const { output } = await loseDuring(cluster.start('fetch'), '"host":"host2","kind":"progress"')
+  expect(output).toContain('"line":"fetch vm1: done')
+  await cluster.done('boot')
+  await cluster.done('fetch')
+  const { results } = await cluster.done('switch')
+  for (const { result } of results) expect(result).toMatchObject({ wasLocal: false })
+})

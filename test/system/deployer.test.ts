@@ -82,7 +82,24 @@ describe.each(['file', 'rbd'] as const)('storage: %s', (storage) => {
       await cluster.done('shutdown')
       const second = await cluster.done('commit')
       expect(second.results[0]!['result']).toMatchObject({ by: 'bitmap', generation: 2, committedBytes: 65536 })
-      await cluster.done('destroy')
+
+      await cluster.done('boot')
+      const third = await cluster.guest('vm1', 1)
+      expect(await third.check(4992, 16, 99)).toMatchObject({ bad: 0, errors: 0 })
+      await third.write(0, 1, 100)
+      third.close()
+      await cluster.done('shutdown')
+      await cluster.done('commit')
+      // Of the first nothing is needed any more; what machines alone have is told from generation 0.
+      expect(cluster.generationsOf('vm1')).toEqual([0, 2, 3])
+
+      cluster.deleteImage('vm2')
+      const told = await cluster.run('boot', '--vms', 'vm2')
+      expect([told.status, told.message]).toEqual([4, expect.stringContaining('vm2: it has no image in the storage')])
+      await cluster.done('create')
+      const older = await cluster.run('boot', '--vms', 'vm2')
+      expect(older.message).toContain('are relative to generation 2 of its image, and the storage has 0')
+      await cluster.done('destroy', '--discard')
       expect((await cluster.done('status')).results.map(({ record }) => record)).toEqual([undefined, undefined])
     }),
   )

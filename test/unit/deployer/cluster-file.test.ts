@@ -63,6 +63,29 @@ describe('the description of a cluster', () => {
     expect(faultOf(text)).toContain(fault)
   })
 
+  it('takes changes, one after the other, and may be made of them alone', () => {
+    const changes = ['cluster=c', 'storage.template=file:/t.raw', 'vms=[{name: a}, {name: b, cpus: 2}]', 'vms.0.cpus=3']
+    const plan = parseCluster('', 'the test', changes)
+    expect(plan.storage).toEqual({ template: 'file:/t.raw' })
+    expect(plan.vms.map(({ name, hardware }) => [name, hardware.cpus])).toEqual([
+      ['a', 3],
+      ['b', 2],
+    ])
+    const changed = parseCluster(`${SMALL}    memoryMiB: 64\n`, 'the test', ['vms.0.memoryMiB=128', 'transfer.ttl=4'])
+    expect([changed.vms[0]!.hardware.memoryMiB, changed.transfer.ttl]).toEqual([128, 4])
+  })
+
+  it.each([
+    ['vms.0.cpus=none', 'set vms.0.cpus: vms.0.cpus must be integer'],
+    ['vms.0.cpu=1', 'set vms.0.cpu: vms.0 has cpu, which is unknown'],
+    ['vms', 'cannot set "vms" in the description of a cluster: expected PATH=VALUE'],
+    ['cluster=[', 'cannot set "cluster=["'],
+    ['cluster.name=x', 'the description has a value, and nothing in it, on the way there'],
+    ['__proto__.cluster=x', 'the description has __proto__, which is unknown'],
+  ])('the change %j is refused', (change, fault) => {
+    expect(() => parseCluster(SMALL, 'the test', [change])).toThrow(fault)
+  })
+
   it('is what the published schema says', () => {
     const published = readFileSync(join(ROOT, 'schemas/cluster.schema.json'), 'utf8')
     expect(JSON.parse(published)).toEqual(CLUSTER_SCHEMA)

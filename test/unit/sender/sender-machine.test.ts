@@ -58,6 +58,20 @@ describe('start', () => {
   })
 })
 
+test('repairs that waiting receivers ask for do not count as joins', () => {
+  const limits = [0, 100].map((askingCount) => {
+    const driven = new HandDriven(4000, { maxBitrate: 100_000_000 })
+    driven.join(...Array.from({ length: 70 }, (_, index) => index))
+    driven.until(150_000)
+    for (let low = 0; low < askingCount; low++)
+      driven.hear(nack(1000 + low, { deficits: [{ slice: 0, deficit: 1, heard: 1 }] }))
+    driven.until(1_000_000)
+    return driven.said('announce').map(({ feedback }) => feedback.joinLimit)
+  })
+  expect(new Set(limits[0]).size).toBeGreaterThan(3)
+  expect(limits[1]).toEqual(limits[0])
+})
+
 describe('the first pass', () => {
   test('sends every source symbol once, in order', () => {
     const driven = underway(40, 1)
