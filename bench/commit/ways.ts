@@ -7,14 +7,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
 import { runStep } from '../../src/deployer/index.ts'
-import {
-  addBlockNode,
-  QmpClient,
-  quitQemu,
-  startBackup,
-  waitForBlockJob,
-  type BlockNodeOptions,
-} from '../../src/qmp/index.ts'
+import { addBlockNode, QmpClient, quitQemu, waitForBlockJob, type BlockNodeOptions } from '../../src/qmp/index.ts'
 import { encodeRbdRecord, type WritableRbdRecord } from '../../src/rbd/index.ts'
 import { COMMAND_ENVIRONMENT } from '../../test/lab/command.ts'
 
@@ -106,8 +99,8 @@ async function backUp({ overlayPath, basePath, image, confPath }: Commit): Promi
     const overlay = { driver: 'file', filename: overlayPath } as const
     await addBlockNode(qemu, { driver: 'qcow2', 'node-name': 'overlay', file: overlay, backing: 'base' })
     const end = waitForBlockJob(qemu, 'commit', JOB_TIMEOUT_MS)
-    const job = { 'job-id': 'commit', device: 'overlay', target: 'clone', sync: 'incremental', bitmap: BITMAP } as const
-    await startBackup(qemu, job)
+    const job = { 'job-id': 'commit', device: 'overlay', target: 'clone', sync: 'incremental', bitmap: BITMAP }
+    await qemu.execute('blockdev-backup', job)
     const failure = await end
     if (failure !== undefined) throw new Error(`The backup failed: ${failure}`)
     await quitQemu(qemu)

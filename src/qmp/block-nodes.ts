@@ -31,16 +31,6 @@ export interface BlockNode {
   readonly dirtyBitmaps: readonly DirtyBitmap[]
 }
 
-/** A disk as the guest has it. */
-export interface BlockDevice {
-  /** Path of the device in QEMU's tree; undefined for one that no device uses. */
-  readonly devicePath: string | undefined
-  /** `ok`, `failed` or `nospace`, where the device has `rerror` or `werror` of `stop`. */
-  readonly ioStatus: string | undefined
-  /** The node at the top; undefined when nothing is inserted. */
-  readonly node: BlockNode | undefined
-}
-
 /** Where QEMU finds an NBD server. Ports are text in QMP. */
 export type NbdAddress =
   | { readonly type: 'inet'; readonly host: string; readonly port: string }
@@ -104,19 +94,6 @@ export async function queryNodeNames(qemu: QmpClient): Promise<ReadonlySet<strin
   const command = 'query-blockstats'
   const nodes = Fields.ofList(command, await qemu.execute(command, { 'query-nodes': true }))
   return new Set(nodes.flatMap((node) => node.optionalText('node-name') ?? []))
-}
-
-/** What the guest has for disks, and nodes that have none of their kind above them. @throws those of {@link QmpClient.execute} */
-export async function queryBlockDevices(qemu: QmpClient): Promise<readonly BlockDevice[]> {
-  const command = 'query-block'
-  return Fields.ofList(command, await qemu.execute(command)).map((device) => {
-    const node = device.optionalObject('inserted')
-    return {
-      devicePath: device.optionalText('qdev'),
-      ioStatus: device.optionalText('io-status'),
-      node: node === undefined ? undefined : toBlockNode(node),
-    }
-  })
 }
 
 /** Opens a node. Errors of opening come here, and leave the others alone. */

@@ -52,10 +52,6 @@ export class Fields {
     return new Fields(this.#command, this.#object[name])
   }
 
-  optionalObject(name: string): Fields | undefined {
-    return this.#object[name] === undefined ? undefined : this.object(name)
-  }
-
   /** An absent list has no items. */
   list(name: string): readonly Fields[] {
     return Fields.ofList(this.#command, this.#object[name] ?? [])

@@ -8,11 +8,6 @@ export async function queryStatus(qemu: QmpClient): Promise<{ readonly status: s
   return { status: fields.text('status'), isRunning: fields.flag('running') }
 }
 
-/** Pauses the guest. Waits for requests of its disks. */
-export async function stopGuest(qemu: QmpClient): Promise<void> {
-  await qemu.execute('stop')
-}
-
 /** Lets the guest go on. Requests that failed with `rerror` or `werror` of `stop` are tried again. */
 export async function continueGuest(qemu: QmpClient): Promise<void> {
   await qemu.execute('cont')
@@ -63,11 +58,6 @@ export async function addNbdExport(
   const { id, nodeName, name, isWritable = false, bitmaps = [] } = options
   const nbd = { type: 'nbd', id, 'node-name': nodeName, name, writable: isWritable }
   await qemu.execute('block-export-add', bitmaps.length === 0 ? nbd : { ...nbd, bitmaps })
-}
-
-/** Ends the NBD server and its exports. */
-export async function stopNbdServer(qemu: QmpClient): Promise<void> {
-  await qemu.execute('nbd-server-stop')
 }
 
 /** Ends an export, also of clients that are connected. @returns when it is gone and its node is free */

@@ -14,7 +14,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { QmpClient, startBackup } from '../../src/qmp/index.ts'
+import { QmpClient } from '../../src/qmp/index.ts'
 import { runCommand } from '../lab/command.ts'
 import type { GuestConsole } from '../lab/guest-console.ts'
 import { guestFiles, verifyGuestDisk } from '../lab/guest.ts'
@@ -115,7 +115,8 @@ describe('a machine over the storage', () => {
     await withQmp(async (qmp) => {
       runCommand('qemu-img', ['create', '-q', '-f', 'raw', target, String(guest.sizeBytes)])
       await qmp.execute('blockdev-add', { driver: 'file', 'node-name': 'backup', filename: target })
-      await startBackup(qmp, { 'job-id': 'slow', device: 'overlay', target: 'backup', sync: 'full', speed: 1024 })
+      const job = { 'job-id': 'slow', device: 'overlay', target: 'backup', sync: 'full', speed: 1024 }
+      await qmp.execute('blockdev-backup', job)
     })
     const { status, output } = await cluster.run('switch')
     expect(status).toBe(4)

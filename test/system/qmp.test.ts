@@ -6,29 +6,19 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import {
   addBlockNode,
-  addDirtyBitmap,
   addNbdExport,
-  cancelBlockJob,
-  clearDirtyBitmap,
   continueGuest,
   deleteBlockNode,
   powerDownGuest,
-  queryBlockDevices,
   queryBlockJobs,
   queryBlockNodes,
-  queryJobs,
   queryStatus,
   queryYankableNodes,
   QmpClient,
   quitQemu,
-  removeDirtyBitmap,
   reopenBlockNodes,
-  setBlockJobSpeed,
-  startBackup,
   startBlockStream,
   startNbdServer,
-  stopGuest,
-  stopNbdServer,
   waitForBlockJob,
   yankBlockNodes,
   type BlockNode,
@@ -116,7 +106,7 @@ it('talks to a real QEMU: greeting, status, events, end', async () => {
   expect(await queryStatus(qemu)).toEqual({ status: 'running', isRunning: true })
   await powerDownGuest(qemu)
   const stopped = qemu.waitForEvent('STOP', ({ name }) => name === 'STOP', WAIT_MS)
-  await stopGuest(qemu)
+  await qemu.execute('stop')
   expect((await stopped).data).toEqual({})
   await expectFailure(qemu.execute('no-such-command'), 'QMP_REFUSED', 'CommandNotFound')
   // QEMU lets a second client in, but says nothing to it before the first has gone.
@@ -157,12 +147,6 @@ it('switches the base of a disk, writes its header, and closes the old base', as
     ...{ backingFilename: undefined, dirtyBitmaps: [] },
   })
   expect((await named(qemu, 'ov')).backingFilename).toBe(path('base.raw'))
-  const [device] = await queryBlockDevices(qemu)
-  expect([device?.devicePath, device?.ioStatus, device?.node?.nodeName]).toEqual([
-    '/machine/peripheral/disk0/virtio-backend',
-    'ok',
-    'ov',
-  ])
 
   await expectFailure(
     addBlockNode(qemu, { driver: 'raw', 'node-name': 'none', file: file('none.raw') }),
@@ -190,7 +174,8 @@ it('switches the base of a disk, writes its header, and closes the old base', as
 
 it('marks what is written, and copies just that', async () => {
   const { qemu } = await startQemu(makeDisk(), 'ov')
-  await addDirtyBitmap(qemu, { node: 'ov', name: 'since', granularity: 65_536, persistent: true })
+  const since = { node: 'ov', name: 'since' }
+  await qemu.execute('block-dirty-bitmap-add', { ...since, granularity: 65_536, persistent: true })
   await io(qemu, 'ov', 'write -P 9 1M 128k')
   await io(qemu, 'ov', 'write -P 9 3M 1k')
   const [bitmap] = (await named(qemu, 'ov')).dirtyBitmaps
@@ -200,9 +185,9 @@ it('marks what is written, and copies just that', async () => {
   })
   writeFileSync(path('target.raw'), Buffer.alloc(8 * MIB))
   await addBlockNode(qemu, { driver: 'raw', 'node-name': 'target', file: file('target.raw') })
-  const backup = { 'job-id': 'commit', device: 'ov', target: 'target', sync: 'incremental', bitmap: 'since' } as const
+  const backup = { 'job-id': 'commit', device: 'ov', target: 'target', sync: 'incremental', bitmap: 'since' }
   const ended = waitForBlockJob(qemu, 'commit', WAIT_MS)
-  await startBackup(qemu, backup)
+  await qemu.execute('blockdev-backup', backup)
   expect(await ended).toBeUndefined()
   expect((await named(qemu, 'ov')).dirtyBitmaps[0]?.dirtyBytes).toBe(0)
   await deleteBlockNode(qemu, 'target')
@@ -213,27 +198,28 @@ it('marks what is written, and copies just that', async () => {
   expect(readFileSync(path('target.raw')).equals(expected)).toBe(true)
 
   await io(qemu, 'ov', 'write 0 1k')
-  await clearDirtyBitmap(qemu, 'ov', 'since')
+  await qemu.execute('block-dirty-bitmap-clear', since)
   expect((await named(qemu, 'ov')).dirtyBitmaps[0]?.dirtyBytes).toBe(0)
-  await removeDirtyBitmap(qemu, 'ov', 'since')
+  await qemu.execute('block-dirty-bitmap-remove', since)
   expect((await named(qemu, 'ov')).dirtyBitmaps).toEqual([])
 })
 
-it('tells of jobs under way, caps them and cancels them', async () => {
+it('tells of jobs under way, and of their end', async () => {
   const { qemu } = await startQemu(makeDisk(), 'ov')
   const ended = waitForBlockJob(qemu, 'slow', WAIT_MS)
-  const base = { 'job-id': 'slow', device: 'ov', 'base-node': 'remote', speed: 65_536 } as const
-  await expectFailure(startBlockStream(qemu, { ...base, 'base-node': 'nowhere' }), 'QMP_REFUSED', 'nowhere')
+  await expectFailure(
+    startBlockStream(qemu, { 'job-id': 'slow', device: 'ov', 'base-node': 'nowhere' }),
+    'QMP_REFUSED',
+    'nowhere',
+  )
   await addBlockNode(qemu, { driver: 'null-co', 'node-name': 'sink', size: 8 * MIB })
-  await startBackup(qemu, { 'job-id': 'slow', device: 'ov', target: 'sink', sync: 'full', speed: 65_536 })
+  const backup = { 'job-id': 'slow', device: 'ov', target: 'sink', sync: 'full', speed: 65_536 }
+  await qemu.execute('blockdev-backup', backup)
   const [job] = await queryBlockJobs(qemu)
   expect(job).toMatchObject({ id: 'slow', type: 'backup', status: 'running', bytesPerSec: 65_536, isReady: false })
-  expect(await queryJobs(qemu)).toMatchObject([{ id: 'slow', type: 'backup', status: 'running', error: undefined }])
-  await setBlockJobSpeed(qemu, 'slow', 131_072)
-  expect((await queryBlockJobs(qemu))[0]?.bytesPerSec).toBe(131_072)
-  await cancelBlockJob(qemu, 'slow', true)
+  await qemu.execute('block-job-cancel', { device: 'slow', force: true })
   expect(await ended).toBe('it was cancelled')
-  expect([await queryJobs(qemu), await queryBlockJobs(qemu)]).toEqual([[], []])
+  expect(await queryBlockJobs(qemu)).toEqual([])
 })
 
 it('offers a node by NBD, and breaks the connection of another QEMU to it out of band', async () => {
@@ -254,5 +240,5 @@ it('offers a node by NBD, and breaks the connection of another QEMU to it out of
   await deleteBlockNode(client, 'far')
   expect(await queryYankableNodes(client)).toEqual([])
   process.kill('SIGCONT')
-  await stopNbdServer(server)
+  await server.execute('nbd-server-stop')
 })

@@ -1,7 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import {
   addBlockNode,
-  queryBlockDevices,
   queryBlockJobs,
   queryBlockNodes,
   queryStatus,
@@ -239,7 +238,7 @@ describe('what QEMU returns', () => {
       'expected a whole number up to 2^53 - 1',
     ],
     ['a flag in text', [NODE({ ro: 'yes' })], queryBlockNodes, 'ro is "yes"; expected true or false'],
-    ['a name that is none', [{ inserted: NODE({ drv: 7 }) }], queryBlockDevices, 'drv is 7; expected text'],
+    ['a name that is none', [NODE({ drv: 7 })], queryBlockNodes, 'drv is 7; expected text'],
   ])('is refused when it is %s', async (_what, value, ask, text) => {
     const { client } = await connected(answering(value))
     await expectFailure(ask(client), 'QMP_INVALID', text)
