@@ -9,6 +9,7 @@ import { runTool } from '../host/tool.ts'
 import { FileServer, type ListenPlace } from './file-server.ts'
 import { acquireLease, type LeasePlace, type LeaseRecord } from './lease.ts'
 import {
+  generationOf,
   isOutdated,
   snapshotName,
   type ClusterRecord,
@@ -148,7 +149,7 @@ export class FileStorage implements Storage {
   async #snapshots(vm: string): Promise<readonly number[]> {
     const text = await runTool(CODE, 'qemu-img', ['info', '-U', '--output=json', this.#image(vm)])
     const { snapshots = [] } = JSON.parse(text) as { snapshots?: { name: string }[] }
-    return snapshots.flatMap(({ name }) => /^generation-(\d+)$/.exec(name)?.[1] ?? []).map(Number)
+    return snapshots.flatMap(({ name }) => generationOf(name) ?? [])
   }
 
   #leasePlace(path: string): LeasePlace {

@@ -6,6 +6,7 @@ import { parseRbdName, type RbdName } from '../../rbd/index.ts'
 import type { ImageRange } from '../extents.ts'
 import { acquireLease, LEASE_MS, type LeasePlace, type LeaseRecord } from './lease.ts'
 import {
+  generationOf,
   isOutdated,
   snapshotName,
   type ClusterRecord,
@@ -133,8 +134,8 @@ export class RbdStorage implements Storage {
     const image = this.#spec(this.#image(vm))
     const snapshots = JSON.parse(await this.#rbd(['snap', 'ls', '--format', 'json', image])) as { name: string }[]
     for (const { name } of snapshots) {
-      const found = /^generation-(\d+)$/.exec(name)?.[1]
-      if (found !== undefined && isUnwanted(Number(found)))
+      const generation = generationOf(name)
+      if (generation !== undefined && isUnwanted(generation))
         await this.#rbd(['snap', 'rm', '--no-progress', `${image}@${name}`], [errno.ENOENT])
     }
   }

@@ -80,3 +80,9 @@ export const isOutdated = (candidate: number, generation: number): boolean =>
 
 /** The snapshot of a generation. */
 export const snapshotName = (generation: number): string => `generation-${generation}`
+
+/** The generation that a snapshot is of; undefined for a snapshot of somebody else's. */
+export const generationOf = (snapshot: string): number | undefined => {
+  const found = /^generation-(\d+)$/.exec(snapshot)?.[1]
+  return found === undefined ? undefined : Number(found)
+}
