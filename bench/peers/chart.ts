@@ -1,3 +1,4 @@
+import { line, picture, round, text } from '../svg.ts'
 import { describeScenario, isPeer, RAW_LIMIT } from './scenario.ts'
 import type { CaseSummary } from './summary.ts'
 
@@ -10,6 +11,8 @@ const ROW = 19
 const HEAD = 30
 const BOTTOM = 62
 const LABEL_GAP = 10
+
+const TITLE = 'Time of a whole run, by scenario and program'
 
 /** Readable on light and on dark: the viewer's preference decides. Ours stands out, and not by its colour alone. */
 const STYLE = `
@@ -54,13 +57,8 @@ export function formatChart(summaries: readonly CaseSummary[]): string {
     body.push(...drawCase(summary, y + ROW / 2, axis.x))
     y += ROW
   }
-  const height = y + BOTTOM
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img">`,
-    '<title>Time of a whole run, by scenario and program</title>',
-    `<style>${STYLE}\n</style>`,
-    `<rect class="back" width="${WIDTH}" height="${height}"/>`,
-    text(16, 30, 'Time of a whole run, by scenario and program', 'title'),
+  return picture({ width: WIDTH, height: y + BOTTOM, title: TITLE, style: STYLE }, [
+    text(16, 30, TITLE, 'title'),
     text(
       16,
       52,
@@ -76,10 +74,7 @@ export function formatChart(summaries: readonly CaseSummary[]): string {
       'middle',
     ),
     ...body,
-    '</svg>',
-  ]
-    .join('\n')
-    .concat('\n')
+  ])
 }
 
 interface Axis {
@@ -130,22 +125,3 @@ function drawCase({ program, runCount, wholeRunMs }: CaseSummary, y: number, x: 
 }
 
 const formatSeconds = (seconds: number): string => (seconds < 10 ? seconds.toFixed(2) : seconds.toFixed(1))
-
-function text(
-  x: number,
-  y: number,
-  content: string,
-  style: string,
-  anchor: 'start' | 'middle' | 'end' = 'start',
-): string {
-  const place = `x="${round(x)}" y="${round(y)}" text-anchor="${anchor}"`
-  return `<text class="${style}" ${place}>${escape(content)}</text>`
-}
-
-const line = (x1: number, y1: number, x2: number, y2: number, style: string): string =>
-  `<line class="${style}" x1="${round(x1)}" y1="${round(y1)}" x2="${round(x2)}" y2="${round(y2)}"/>`
-
-const round = (value: number): string => String(Math.round(value * 10) / 10)
-
-const escape = (content: string): string =>
-  content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')

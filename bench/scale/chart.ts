@@ -1,4 +1,4 @@
-import { line, round, text } from '../svg.ts'
+import { line, picture, round, text } from '../svg.ts'
 import type { CaseSummary } from './summary.ts'
 
 // Lengths are pixels of the picture's own size.
@@ -31,6 +31,8 @@ const STYLE = `
     .resend { stroke: #f85149 }
     .dot { fill: #4493f8 }
   }`
+
+const TITLE = 'What a sender hears and sends, by the number of its receivers'
 
 interface Curve {
   readonly style: 'ours' | 'peak' | 'ideal' | 'resend'
@@ -98,19 +100,12 @@ export function formatChart(summaries: readonly CaseSummary[]): string {
       }),
     ]
   })
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">`,
-    '<title>What a sender hears and sends, by the number of its receivers</title>',
-    `<style>${STYLE}\n</style>`,
-    `<rect class="back" width="${width}" height="${height}"/>`,
-    text(16, 28, 'What a sender hears and sends, by the number of its receivers', 'title'),
+  return picture({ width, height, title: TITLE, style: STYLE }, [
+    text(16, 28, TITLE, 'title'),
     ...drawLegend(50),
     ...body,
     text(LEFT + (width - LEFT) / 2, height - 14, 'receivers; all axes are logarithmic', 'note', 'middle'),
-    '</svg>',
-  ]
-    .join('\n')
-    .concat('\n')
+  ])
 }
 
 interface Axis {
