@@ -1,12 +1,14 @@
 // What a commit takes: ways to write an overlay back to its clone on Ceph, in turn, on the same cluster.  npm run bench:commit
-import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Command, InvalidArgumentError } from 'commander'
-import { missingPackages, runCommand } from '../test/lab/command.ts'
+import { Command } from 'commander'
+import { missingPackages } from '../test/lab/command.ts'
 import { Field } from './commit/field.ts'
 import { WAYS, type Way } from './commit/ways.ts'
-import { readEnvironment } from './peers/environment.ts'
-import { spreadOf, type Spread } from './peers/statistics.ts'
+import { formatEnvironment, readEnvironment, versionOf } from './environment.ts'
+import { fixed, shown, table } from './figures.ts'
+import { someOf, whole } from './options.ts'
+import { spreadOf } from './peers/statistics.ts'
+import { writeReport } from './report.ts'
 
 const PACKAGES = {
   'ceph-common': ['rbd', 'ceph'],
@@ -48,7 +50,11 @@ const program = new Command('npm run bench:commit --')
   .option('--paper-vms <N>', "the same for the paper's way, which takes long", whole(1, 16), 1)
   .option('--mib <N>', 'size of an overlay in MiB', whole(1, 4096), 512)
   .option('--disk <N>', 'size of a disk in MiB', whole(1, 65_536), 2048)
-  .option('--ways <NAMES>', `of ${WAYS.map(({ name }) => name).join(', ')}, with commas between [all]`, parseWays)
+  .option(
+    '--ways <NAMES>',
+    `of ${WAYS.map(({ name }) => name).join(', ')}, with commas between [all]`,
+    someOf('way', WAYS),
+  )
   .option('--out <FOLDER>', 'where commit.md and commit.json go', join(import.meta.dirname, 'results'))
   .parse()
 
@@ -58,7 +64,8 @@ async function main(options: Options): Promise<void> {
   const missing = missingPackages(PACKAGES)
   if (missing.length > 0) program.error(`error: the benchmark needs ${missing.join('; ')}`)
   if (options.mib > options.disk) program.error('error: an overlay must not be larger than its disk')
-  const environment = readEnvironment(['npm run bench:commit --', ...process.argv.slice(2)].join(' '))
+  const versions = { 'qemu-img': versionOf('qemu-img'), ceph: versionOf('ceph') }
+  const environment = readEnvironment('bench:commit', versions)
   const { ways = WAYS, rounds, mib, disk } = options
   const runs = ways.map((): Run[] => [])
   const vmCount = Math.max(options.vms, options.paperVms)
@@ -71,33 +78,26 @@ async function main(options: Options): Promise<void> {
         const way = ways[index]!
         const run = await measure(field, way, way.name === 'paper' ? options.paperVms : options.vms)
         runs[index]!.push(run)
-        const together = run.togetherSeconds === undefined ? '' : `, together ${seconds(run.togetherSeconds)}`
-        process.stdout.write(`round ${round}: ${way.name}: ${run.singleSeconds.map(seconds).join(' ')} s${together}\n`)
+        const together = run.togetherSeconds === undefined ? '' : `, together ${fixed(run.togetherSeconds)}`
+        process.stdout.write(`round ${round}: ${way.name}: ${run.singleSeconds.map(fixed).join(' ')} s${together}\n`)
       }
     }
   } finally {
     await field.down()
   }
-  const { date, commit, processor, processorCount, kernel, loadBefore, versions, command } = environment
   const { text, best } = report(ways, runs, mib)
-  const [qemu, ceph] = [firstLine('qemu-img', '--version'), firstLine('ceph', '--version')]
   const page = `# What a commit takes
 
-Written by \`${command}\`. Overlays of ${mib} MiB, in pieces of 256 KiB anywhere on a disk of ${disk / 1024} GiB, written back to clones
+Written by \`${environment.command}\`. Overlays of ${mib} MiB, in pieces of 256 KiB anywhere on a disk of ${disk / 1024} GiB, written back to clones
 of a template of which half is data, on one OSD. ${rounds} ${rounds === 1 ? 'round' : 'rounds'} in which the ways take turns: median [least–most]; ratios are of one
 round each. Every clone was compared with its overlay afterwards. All is on one machine, so what is compared is what each way costs.
 
-- Date: ${date}
-- Commit: ${commit}
-- Machine: ${processorCount} × ${processor}, Linux ${kernel}, load before the first run ${loadBefore.toFixed(1)}
-- Versions: skilfish ${versions['skilfish'] ?? '?'}, node ${versions['node'] ?? '?'}, ${qemu}, ${ceph}
+${formatEnvironment(environment)}
 
-${text}`
-  mkdirSync(options.out, { recursive: true })
+${text}
+`
   const results = ways.map(({ name }, index) => ({ name, runs: runs[index] }))
-  const figures = { environment: { ...environment, versions: { ...versions, qemu, ceph } }, options, results }
-  writeFileSync(join(options.out, 'commit.json'), `${JSON.stringify(figures, undefined, 2)}\n`)
-  writeFileSync(join(options.out, 'commit.md'), page)
+  writeReport(options.out, 'commit', { page, figures: { environment, options, results } })
   process.stdout.write(`\n${page}\nWritten to ${options.out}\n`)
   // Without the paper's way there is nothing to compare with.
   if (best < BAR) process.exitCode = 1
@@ -124,52 +124,22 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
 /** @returns the table, and how many times as fast as the paper's the best way is; NaN when the paper's was not measured */
 function report(ways: readonly Way[], runs: readonly (readonly Run[])[], mib: number): { text: string; best: number } {
   const oneOf = ({ singleSeconds }: Run): number => spreadOf(singleSeconds).median
+  const sumOf = ({ singleSeconds }: Run): number => singleSeconds.reduce((sum, value) => sum + value, 0)
   const paper = runs[ways.findIndex(({ name }) => name === 'paper')]
-  const ratios = runs.map((all) => spreadOf(all.map((run, round) => oneOf(paper?.[round] ?? run) / oneOf(run))))
+  const ratios = runs.map((all) =>
+    spreadOf(all.map((run, round) => (paper === undefined ? NaN : oneOf(paper[round]!)) / oneOf(run))),
+  )
   const most = Math.max(...runs.map((all) => all[0]!.singleSeconds.length))
   const rows = ways.map(({ name, text }, index) => {
     const all = runs[index]!
     const one = spreadOf(all.map(oneOf))
-    const serial = spreadOf(all.map(({ singleSeconds }) => singleSeconds.reduce((sum, value) => sum + value, 0)))
-    const parallel = spreadOf(all.map(({ togetherSeconds }) => togetherSeconds ?? NaN))
-    const cells = [name, text, shown(one, seconds), (mib / one.median).toFixed(0)]
-    cells.push(paper === undefined ? '–' : shown(ratios[index]!, seconds))
-    const count = all[0]!.singleSeconds.length
-    if (most > 1) cells.push(...(count === 1 ? ['–', '–'] : [shown(serial, seconds), shown(parallel, seconds)]))
-    return cells.join(' | ')
+    const cells = [name, text, shown(one, fixed), (mib / one.median).toFixed(0), shown(ratios[index]!, fixed)]
+    if (most === 1) return cells
+    const several = all.filter(({ togetherSeconds }) => togetherSeconds !== undefined)
+    const together = several.map(({ togetherSeconds = NaN }) => togetherSeconds)
+    return [...cells, shown(spreadOf(several.map(sumOf)), fixed), shown(spreadOf(together), fixed)]
   })
-  const several = most > 1 ? ` | ${most} one after another, s | ${most} together, s` : ''
-  const head = `Name | Way | One, s | MiB/s | As fast as the paper's${several}`
-  const lines = [head, head.replace(/[^|]+/g, ' --- ').trim(), ...rows].map((row) => `| ${row} |`)
-  const best = paper === undefined ? NaN : Math.max(...ratios.map(({ median }) => median))
-  return { text: `${lines.join('\n')}\n`, best }
-}
-
-function seconds(value: number): string {
-  return value.toFixed(2)
-}
-
-function shown({ median, min, max }: Spread, format: (value: number) => string): string {
-  return `${format(median)} [${format(min)}–${format(max)}]`
-}
-
-function firstLine(command: string, argument: string): string {
-  return runCommand(command, [argument]).split('\n')[0]!.replace(/ \(.*/, '')
-}
-
-function parseWays(text: string): readonly Way[] {
-  return text.split(',').map((name) => {
-    const way = WAYS.find((one) => one.name === name)
-    if (way === undefined) throw new InvalidArgumentError(`There is no way ${name}.`)
-    return way
-  })
-}
-
-function whole(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text)
-    if (!Number.isInteger(value) || value < least || value > most)
-      throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`)
-    return value
-  }
+  const head = ['Name', 'Way', 'One, s', 'MiB/s', "As fast as the paper's"]
+  if (most > 1) head.push(`${most} one after another, s`, `${most} together, s`)
+  return { text: table(head, rows), best: Math.max(...ratios.map(({ median }) => median)) }
 }

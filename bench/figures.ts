@@ -1,26 +1,18 @@
-import { InvalidArgumentError } from 'commander'
 import type { Spread } from './peers/statistics.ts'
 
 export const fixed = (value: number): string => value.toFixed(2)
 
 export const megabits = (bitsPerSec: number): string => String(Math.round(bitsPerSec / 1e6))
 
-/** Median [least–most]. */
-export const shown = ({ median, min, max }: Spread, format: (value: number) => string): string =>
-  `${format(median)} [${format(min)}–${format(max)}]`
-
-/** A table of Markdown, its head first. */
-export function table(rows: readonly (readonly string[])[]): string {
-  const [head = [], ...body] = rows
-  return [head, head.map(() => '---'), ...body].map((row) => `| ${row.join(' | ')} |\n`).join('')
+/** Median [least–most]; the value alone where all are the same, a dash where there is none. */
+export function shown({ median, min, max }: Spread, format: (value: number) => string): string {
+  if (Number.isNaN(median)) return '–'
+  const [middle, least, most] = [median, min, max].map(format)
+  return least === most ? middle! : `${middle!} [${least!}–${most!}]`
 }
 
-/** Parses an option's value that is a whole number within bounds. */
-export const whole =
-  (least: number, most: number) =>
-  (text: string): number => {
-    const value = Number(text)
-    if (!Number.isInteger(value) || value < least || value > most)
-      throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`)
-    return value
-  }
+/** A table of Markdown. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+}

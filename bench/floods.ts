@@ -1,14 +1,16 @@
 // What strangers cost a session without a key: transfers without and with floods, in turn, in the same lab.  npm run bench:floods
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { FLOODS, startFlood, type Flood } from '../test/lab/floods.ts'
 import { requireIdentical, writeRandomImage } from '../test/lab/images.ts'
 import { Lab } from '../test/lab/lab.ts'
 import { startReceiver, startSender } from '../test/lab/skilfish-process.ts'
-import { fixed, megabits, shown, table, whole } from './figures.ts'
-import { readEnvironment } from './peers/environment.ts'
+import { formatEnvironment, readEnvironment } from './environment.ts'
+import { fixed, megabits, shown, table } from './figures.ts'
+import { whole } from './options.ts'
 import { spreadOf } from './peers/statistics.ts'
+import { writeReport } from './report.ts'
 
 /** In memory, so that no disk slows a transfer down. */
 const FOLDER = '/dev/shm'
@@ -41,7 +43,7 @@ interface Options {
 async function main(options: Options): Promise<void> {
   const missing = Lab.missing()
   if (missing.length > 0) program.error(`error: the benchmark needs ${missing.join('; ')}`)
-  const environment = readEnvironment(['npm run bench:floods', ...process.argv.slice(2)].join(' '))
+  const environment = readEnvironment('bench:floods')
   const folder = mkdtempSync(join(FOLDER, 'skilfish-floods-'))
   const lab = Lab.up({ receiverCount: options.receivers + 1, mtuBytes: 1500 })
   try {
@@ -65,21 +67,17 @@ async function main(options: Options): Promise<void> {
       return [flood?.name ?? 'none', perSecond, rates, shown(ratio, fixed), verdict]
     })
     const head = ['Flood', 'Packets a second', 'Throughput, Mbit/s', 'Throughput / undisturbed', 'Bar']
-    const { date, commit, processor, processorCount, kernel, loadBefore, versions, command } = environment
     const page = `# What strangers cost a session without a key
 
-Written by \`${command}\`. ${options.receivers} receivers and a stranger, ${options.mib} MiB of random data, MTU 1500, at most ${options.rate}bit/s,
+Written by \`${environment.command}\`. ${options.receivers} receivers and a stranger, ${options.mib} MiB of random data, MTU 1500, at most ${options.rate}bit/s,
 ${options.rounds} rounds in which the cases take turns: median [least–most]. Throughput is that of the last honest receiver, from its first packet
 to its last; every copy was compared. Ratios are of one round each. The stranger runs on the same processors.
 
-- Date: ${date}
-- Commit: ${commit}
-- Machine: ${processorCount} × ${processor}, Linux ${kernel}, load before the first run ${loadBefore.toFixed(1)}
-- Versions: skilfish ${versions['skilfish'] ?? '?'}, node ${versions['node'] ?? '?'}
+${formatEnvironment(environment)}
 
-${table([head, ...rows])}`
-    mkdirSync(options.out, { recursive: true })
-    writeFileSync(join(options.out, 'floods.md'), page)
+${table(head, rows)}
+`
+    writeReport(options.out, 'floods', { page })
     process.stdout.write(`\n${page}\nWritten to ${options.out}\n`)
     if (ratios.some(({ median }) => median < BAR)) process.exitCode = 1
   } finally {

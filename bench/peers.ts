@@ -1,9 +1,9 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
+import { readEnvironment } from './environment.ts'
+import { whole } from './options.ts'
 import { BARS, judgeBars } from './peers/bars.ts'
 import { formatChart } from './peers/chart.ts'
-import { readEnvironment } from './peers/environment.ts'
 import { formatMarkdown } from './peers/markdown.ts'
 import { estimateMemoryMib, estimateSeconds, planAxes, planBars, planPoint, type Plan } from './peers/plan.ts'
 import type { Report } from './peers/report.ts'
@@ -22,6 +22,8 @@ import {
   type DataName,
   type ProgramName,
 } from './peers/scenario.ts'
+import { writeReport } from './report.ts'
+import { peerVersions } from '../test/lab/peers.ts'
 
 interface Options {
   readonly plan?: 'bars' | 'axes'
@@ -72,10 +74,7 @@ async function main(options: Options): Promise<void> {
   const say = (text: string): void => void process.stdout.write(text)
   const minutes = (options.rounds * plan.cases.reduce((sum, one) => sum + estimateSeconds(one), 0)) / 60
   say(`${plan.cases.length} cases in ${options.rounds} rounds: about ${Math.ceil(minutes)} min on two processors\n`)
-  const command = ['npm run bench:peers', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(
-    ' ',
-  )
-  const environment = readEnvironment(command)
+  const environment = readEnvironment('bench:peers', peerVersions())
   const { name } = plan
   const { out = join(import.meta.dirname, 'results') } = options
   let report: Report | undefined
@@ -83,7 +82,8 @@ async function main(options: Options): Promise<void> {
     const bars = judgeBars(plan.bars, findings)
     const others = judgeByRules(findings).filter(({ label }) => bars.every((bar) => bar.label !== label))
     report = { name, roundCount, environment, ...findings, verdicts: [...bars, ...others] }
-    writeReport(report, out)
+    const figures = { ...report, images: Object.fromEntries(report.images) }
+    writeReport(out, name, { page: formatMarkdown(report), figures, chart: formatChart(report.summaries) })
   })
   say(`\n${formatMarkdown(report!)}\nWritten to ${join(out, name)}.md, .json and .svg\n`)
   if (hasFailed(report!)) process.exitCode = 1
@@ -121,27 +121,10 @@ function choosePoint({
   })
 }
 
-function writeReport(report: Report, folder: string): void {
-  mkdirSync(folder, { recursive: true })
-  const write = (ending: string, text: string): void => writeFileSync(join(folder, `${report.name}.${ending}`), text)
-  write('json', `${JSON.stringify({ ...report, images: Object.fromEntries(report.images) }, null, 2)}\n`)
-  write('md', formatMarkdown(report))
-  write('svg', formatChart(report.summaries))
-}
-
 /** A peer's failed runs count only where a bar is left without a figure. */
 function hasFailed({ verdicts, summaries, start }: Report): boolean {
   const failures = summaries.filter(({ program: name }) => isOurs(name)).flatMap((summary) => summary.failures)
   return failures.length > 0 || (start?.failures ?? []).length > 0 || verdicts.some(({ isMet }) => isMet === false)
-}
-
-function whole(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text)
-    if (!Number.isInteger(value) || value < least || value > most)
-      throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`)
-    return value
-  }
 }
 
 function oneOf<Name extends string>(...names: readonly Name[]): (text: string) => Name {

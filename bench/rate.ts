@@ -1,14 +1,16 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
 import { missingPackages } from '../test/lab/command.ts'
 import { writeRandomImage } from '../test/lab/images.ts'
 import { Lab } from '../test/lab/lab.ts'
-import { readEnvironment } from './peers/environment.ts'
+import { readEnvironment } from './environment.ts'
+import { someOf, whole } from './options.ts'
 import { formatReport, judge, type Measured, type Outcome } from './rate/report.ts'
 import { runScenario } from './rate/run-scenario.ts'
 import { SCENARIOS, type Scenario } from './rate/scenario.ts'
 import { SlowDisk } from './rate/slow-disk.ts'
+import { writeReport } from './report.ts'
 
 /** In memory, so that no disk slows a transfer down but the one that is meant to. */
 const FOLDER = '/dev/shm'
@@ -32,7 +34,7 @@ const program = new Command('npm run bench:rate --')
   .option(
     '--only <NAMES>',
     `of ${SCENARIOS.map(({ name }) => name).join(', ')}, with commas between`,
-    parseNames,
+    someOf('scenario', SCENARIOS),
     SCENARIOS,
   )
   .option('--out <FOLDER>', 'where rate.md and rate.json go', join(import.meta.dirname, 'results'))
@@ -44,13 +46,11 @@ async function main(options: Options): Promise<void> {
   const missing = [...Lab.missing(), ...SlowDisk.missing(), ...missingPackages({ iperf3: ['iperf3'] })]
   if (!existsSync(join(import.meta.dirname, '../dist/cli/send.js'))) missing.push('a build (npm run build)')
   if (missing.length > 0) program.error(`error: the benchmark needs ${missing.join('; ')}`)
-  const environment = readEnvironment(['npm run bench:rate', ...process.argv.slice(2)].join(' '))
+  const environment = readEnvironment('bench:rate')
   const outcomes = (await measure(options)).map(judge)
-  const report = formatReport(environment, options, outcomes)
-  mkdirSync(options.out, { recursive: true })
-  writeFileSync(join(options.out, 'rate.json'), `${JSON.stringify({ environment, outcomes }, null, 2)}\n`)
-  writeFileSync(join(options.out, 'rate.md'), report)
-  process.stdout.write(`\n${report}\nWritten to ${options.out}\n`)
+  const page = formatReport(environment, options, outcomes)
+  writeReport(options.out, 'rate', { page, figures: { environment, outcomes } })
+  process.stdout.write(`\n${page}\nWritten to ${options.out}\n`)
   if (outcomes.some(({ isMet }: Outcome) => !isMet)) process.exitCode = 1
 }
 
@@ -86,21 +86,4 @@ async function measure({ rounds, receivers, mib, only }: Options): Promise<Measu
     lab.down()
     rmSync(folder, { recursive: true, force: true })
   }
-}
-
-function whole(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text)
-    if (!Number.isInteger(value) || value < least || value > most)
-      throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`)
-    return value
-  }
-}
-
-function parseNames(text: string): Scenario[] {
-  return text.split(',').map((name) => {
-    const scenario = SCENARIOS.find((one) => one.name === name)
-    if (scenario === undefined) throw new InvalidArgumentError(`There is no scenario ${JSON.stringify(name)}.`)
-    return scenario
-  })
 }

@@ -1,9 +1,10 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
+import { readStudyEnvironment } from './environment.ts'
+import { whole } from './options.ts'
+import { writeReport } from './report.ts'
 import { judge } from './scale/bars.ts'
 import { formatChart } from './scale/chart.ts'
-import { readEnvironment } from './scale/environment.ts'
 import { parseLossModel, type LossModel } from './scale/losses.ts'
 import { formatMarkdown, type Report } from './scale/markdown.ts'
 import { runCase, type Scale, type ScaleCase, type ScaleRun } from './scale/run-case.ts'
@@ -49,10 +50,7 @@ const program = new Command('npm run bench:scale --')
 main(program.opts())
 
 function main(options: Options): void {
-  const command = ['npm run bench:scale', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(
-    ' ',
-  )
-  const environment = readEnvironment(command)
+  const environment = readStudyEnvironment('bench:scale')
   const scale: Scale = { sliceCount: options.slices, bitsPerSec: options.mbit * 1e6 }
   const { loss: losses = parseLosses('0.1,1,5,mix') } = options
   const cases = losses.flatMap((loss) => options.receivers.map((receiverCount) => ({ receiverCount, loss })))
@@ -73,11 +71,10 @@ function main(options: Options): void {
     }
   }
   const report: Report = { environment, scale, summaries, bars: judge(summaries), failures }
-  mkdirSync(options.out, { recursive: true })
-  writeFileSync(join(options.out, 'scale.json'), `${JSON.stringify(report, null, 2)}\n`)
-  writeFileSync(join(options.out, 'scale.md'), formatMarkdown(report))
-  if (summaries.length > 0) writeFileSync(join(options.out, 'scale.svg'), formatChart(summaries))
-  process.stdout.write(`\n${formatMarkdown(report)}\nWritten to ${options.out}\n`)
+  const page = formatMarkdown(report)
+  const chart = summaries.length > 0 ? { chart: formatChart(summaries) } : {}
+  writeReport(options.out, 'scale', { page, figures: report, ...chart })
+  process.stdout.write(`\n${page}\nWritten to ${options.out}\n`)
   if (failures.length > 0 || report.bars.some(({ isMet }) => !isMet)) process.exitCode = 1
 }
 
@@ -96,15 +93,6 @@ function estimateMinutes(cases: readonly ScaleCase[], options: Options): number 
     0,
   )
   return Math.ceil(seconds / 60)
-}
-
-function whole(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text)
-    if (!Number.isInteger(value) || value < least || value > most)
-      throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`)
-    return value
-  }
 }
 
 function parseCounts(text: string): number[] {

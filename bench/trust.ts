@@ -1,5 +1,5 @@
 // What a group key and signatures cost: transfers without and with them, in turn, in the same lab.  npm run bench:trust
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import type { SendResult } from '../src/index.ts'
@@ -7,9 +7,11 @@ import { runCommand } from '../test/lab/command.ts'
 import { requireIdentical, writeRandomImage } from '../test/lab/images.ts'
 import { Lab } from '../test/lab/lab.ts'
 import { measureTransfer } from '../test/lab/measured-transfer.ts'
-import { fixed, megabits, shown, table, whole } from './figures.ts'
-import { readEnvironment } from './peers/environment.ts'
+import { formatEnvironment, readEnvironment } from './environment.ts'
+import { fixed, megabits, shown, table } from './figures.ts'
+import { whole } from './options.ts'
 import { spreadOf } from './peers/statistics.ts'
+import { writeReport } from './report.ts'
 
 const PROGRAMS = join(import.meta.dirname, '../dist/cli')
 
@@ -48,7 +50,7 @@ await main(program.opts())
 async function main(options: { rounds: number; receivers: number; mib: number; out: string }): Promise<void> {
   const missing = Lab.missing()
   if (missing.length > 0) program.error(`error: the benchmark needs ${missing.join('; ')}`)
-  const environment = readEnvironment(['npm run bench:trust', ...process.argv.slice(2)].join(' '))
+  const environment = readEnvironment('bench:trust')
   const folder = mkdtempSync(join(FOLDER, 'skilfish-trust-'))
   const lab = Lab.up({ receiverCount: options.receivers, mtuBytes: 1500 })
   try {
@@ -64,20 +66,16 @@ async function main(options: { rounds: number; receivers: number; mib: number; o
       }
     }
     const { text, isMet } = report(modes, runs)
-    const { date, commit, processor, processorCount, kernel, loadBefore, versions, command } = environment
     const page = `# What keys and signatures cost
 
-Written by \`${command}\`. ${options.receivers} receivers, ${options.mib} MiB of random data, MTU 1500, ${options.rounds} rounds in which the cases take
+Written by \`${environment.command}\`. ${options.receivers} receivers, ${options.mib} MiB of random data, MTU 1500, ${options.rounds} rounds in which the cases take
 turns: median [least–most]. Ratios are of one round each. All hosts share the processors, so throughput is what processors allow.
 
-- Date: ${date}
-- Commit: ${commit}
-- Machine: ${processorCount} × ${processor}, Linux ${kernel}, load before the first run ${loadBefore.toFixed(1)}
-- Versions: skilfish ${versions['skilfish'] ?? '?'}, node ${versions['node'] ?? '?'}
+${formatEnvironment(environment)}
 
-${text}`
-    mkdirSync(options.out, { recursive: true })
-    writeFileSync(join(options.out, 'trust.md'), page)
+${text}
+`
+    writeReport(options.out, 'trust', { page })
     process.stdout.write(`\n${page}\nWritten to ${options.out}\n`)
     if (!isMet) process.exitCode = 1
   } finally {
@@ -139,5 +137,5 @@ function report(modes: readonly Mode[], runs: readonly (readonly Run[])[]): { te
     return [name, shown(rates, megabits), shown(ratio, fixed), verdict, shown(spreadOf(cpuRatios), fixed)]
   })
   const head = ['Session', 'Throughput, Mbit/s', 'Throughput / open', 'Bar', 'Processor time / open']
-  return { text: table([head, ...rows]), isMet }
+  return { text: table(head, rows), isMet }
 }

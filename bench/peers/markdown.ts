@@ -1,9 +1,9 @@
-import type { Environment } from './environment.ts'
+import { formatEnvironment } from '../environment.ts'
+import { shown, table } from '../figures.ts'
 import type { Findings, StartSummary } from './findings.ts'
 import { imageName } from './images.ts'
 import type { Report } from './report.ts'
 import { describeScenario, isSameCase, OURS } from './scenario.ts'
-import type { Spread } from './statistics.ts'
 import type { CaseSummary } from './summary.ts'
 import type { Unit, Verdict } from './verdict.ts'
 
@@ -22,7 +22,7 @@ export function formatMarkdown({ name, roundCount, environment, images, summarie
     `Written by \`${environment.command}\`. Hosts are network namespaces on one machine, joined by a bridge that splits super-packets ` +
       'as a wire would; images and copies are in memory. Programs take turns, round by round. A cell holds the median, with the least ' +
       'and the most in brackets. Every copy was compared with its source.',
-    formatEnvironment(environment, images, roundCount),
+    [formatEnvironment(environment), `- Rounds: ${roundCount}`, ...formatImages(images)].join('\n'),
     '## Bars',
     table(
       ['What', 'Measured', 'Wanted', 'Met'],
@@ -63,21 +63,11 @@ const FIGURES = [
   ...['Sender CPU, s/GiB', 'Receiver CPU, s/GiB', 'Sender memory, MiB', 'Receiver memory, MiB', 'Socket drops'],
 ]
 
-function formatEnvironment(environment: Environment, images: Findings['images'], roundCount: number): string {
-  const { date, commit, kernel, processor, processorCount, memoryBytes, loadBefore, versions } = environment
-  return [
-    `- Date: ${date}, ${roundCount === 1 ? '1 round' : `${roundCount} rounds`}`,
-    `- Commit: ${commit}`,
-    `- Machine: ${processorCount} × ${processor}, ${(memoryBytes / 1024 ** 3).toFixed(0)} GiB, Linux ${kernel}, load before the first run ${loadBefore.toFixed(1)}`,
-    `- Versions: ${Object.entries(versions)
-      .map(([name, version]) => `${name} ${version}`)
-      .join(', ')}`,
-    ...[...images].map(
-      ([name, { sizeBytes, allocatedBytes }]) =>
-        `- Image \`${name}\`: ${mebibytes(sizeBytes)} MiB, of which ${mebibytes(allocatedBytes)} MiB are stored`,
-    ),
-  ].join('\n')
-}
+const formatImages = (images: Findings['images']): string[] =>
+  [...images].map(
+    ([name, { sizeBytes, allocatedBytes }]) =>
+      `- Image \`${name}\`: ${mebibytes(sizeBytes)} MiB, of which ${mebibytes(allocatedBytes)} MiB are stored`,
+  )
 
 function formatSummary(summary: CaseSummary, { images, summaries }: Pick<Findings, 'images' | 'summaries'>): string[] {
   const { program, scenario, runCount, failures } = summary
@@ -89,16 +79,16 @@ function formatSummary(summary: CaseSummary, { images, summaries }: Pick<Finding
   const secondsPerGib = (value: number): string => (value / gib).toFixed(2)
   return [
     ...[program, describeScenario(scenario), runs],
-    formatSpread(summary.wholeRunMs, seconds),
+    shown(summary.wholeRunMs, seconds),
     Number.isNaN(ratio) ? '–' : ratio.toFixed(2),
-    formatSpread(summary.transferMs, seconds),
-    formatSpread(summary.sentBytes, (bytes) => (bytes / MIB).toFixed(1)),
-    formatSpread(summary.feedbackBytes, (bytes) => (bytes / 1024).toFixed(0)),
-    formatSpread(summary.senderSeconds, secondsPerGib),
-    formatSpread(summary.receiverSeconds, secondsPerGib),
-    formatSpread(summary.senderPeakBytes, mebibytes),
-    formatSpread(summary.receiverPeakBytes, mebibytes),
-    formatSpread(summary.socketDropCount, String),
+    shown(summary.transferMs, seconds),
+    shown(summary.sentBytes, (bytes) => (bytes / MIB).toFixed(1)),
+    shown(summary.feedbackBytes, (bytes) => (bytes / 1024).toFixed(0)),
+    shown(summary.senderSeconds, secondsPerGib),
+    shown(summary.receiverSeconds, secondsPerGib),
+    shown(summary.senderPeakBytes, mebibytes),
+    shown(summary.receiverPeakBytes, mebibytes),
+    shown(summary.socketDropCount, String),
   ]
 }
 
@@ -107,21 +97,11 @@ function formatStart({ receiverReadyMs, firstDataMs, nodeMs }: StartSummary): st
   return table(
     ['From', 'Until', 'ms'],
     [
-      ['the start of `skilfish-recv`', 'its host has joined the group', formatSpread(receiverReadyMs, ms)],
-      [
-        'the start of `skilfish-send`, receivers waiting',
-        'its first data packet at a host',
-        formatSpread(firstDataMs, ms),
-      ],
-      ['the start of `node -e 0`, for comparison', 'its end', formatSpread(nodeMs, ms)],
+      ['the start of `skilfish-recv`', 'its host has joined the group', shown(receiverReadyMs, ms)],
+      ['the start of `skilfish-send`, receivers waiting', 'its first data packet at a host', shown(firstDataMs, ms)],
+      ['the start of `node -e 0`, for comparison', 'its end', shown(nodeMs, ms)],
     ],
   )
-}
-
-function formatSpread({ median, min, max }: Spread, format: (value: number) => string): string {
-  if (Number.isNaN(median)) return '–'
-  const [middle, least, most] = [median, min, max].map(format)
-  return least === most ? middle! : `${middle!} [${least!}–${most!}]`
 }
 
 const formatMeasured = ({ measured, unit }: Verdict): string =>
@@ -138,8 +118,3 @@ const mebibytes = (bytes: number): string => (bytes / MIB).toFixed(0)
 
 /** Text of another program, whatever it holds. */
 const fence = (text: string): string => `~~~~text\n${text.trim()}\n~~~~`
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
-}

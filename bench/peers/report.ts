@@ -1,4 +1,4 @@
-import type { Environment } from './environment.ts'
+import type { Environment } from '../environment.ts'
 import type { Findings } from './findings.ts'
 import type { Verdict } from './verdict.ts'
 

@@ -1,4 +1,5 @@
-import type { Environment } from '../peers/environment.ts'
+import { formatEnvironment, type Environment } from '../environment.ts'
+import { shown, table } from '../figures.ts'
 import { spreadOf, type Spread } from '../peers/statistics.ts'
 import type { Run } from './run-scenario.ts'
 import type { Scenario } from './scenario.ts'
@@ -40,7 +41,6 @@ export function formatReport(
   { rounds, receivers, mib }: { readonly rounds: number; readonly receivers: number; readonly mib: number },
   outcomes: readonly Outcome[],
 ): string {
-  const { date, commit, processor, processorCount, kernel, loadBefore, versions, command } = environment
   const rows = outcomes.map(({ scenario, ratio, bestCapBitsPerSec, isMet }) => [
     scenario.title,
     scenario.sharedBitsPerSec === undefined
@@ -52,12 +52,9 @@ export function formatReport(
   ])
   return `# Adaptive rate
 
-Written by \`${command}\`. ${receivers} receivers, ${mib} MiB of random data, MTU 1500, whole runs, ${rounds} of each case: median [least–most].
+Written by \`${environment.command}\`. ${receivers} receivers, ${mib} MiB of random data, MTU 1500, whole runs, ${rounds} of each case: median [least–most].
 
-- Date: ${date}
-- Commit: ${commit}
-- Machine: ${processorCount} × ${processor}, Linux ${kernel}, load before the first run ${loadBefore.toFixed(1)}
-- Versions: skilfish ${versions['skilfish'] ?? '?'}, node ${versions['node'] ?? '?'}
+${formatEnvironment(environment)}
 
 ${table(['Scenario', 'Ratio', 'Measured', 'At least', ''], rows)}
 
@@ -69,10 +66,10 @@ function formatRuns({ scenario, cases }: Outcome): string {
   const rows = cases.map(({ capBitsPerSec, runs, failures }) => [
     capBitsPerSec === undefined ? 'none' : megabits(capBitsPerSec),
     failures.length === 0 ? String(runs.length) : `${runs.length} and ${failures.length} failed`,
-    format(timesOf(runs), (ms) => (ms / 1000).toFixed(2)),
-    format(spreadOf(runs.map(({ sentRatio }) => sentRatio)), (ratio) => ratio.toFixed(3)),
-    format(spreadOf(runs.map(({ socketDropCount }) => socketDropCount)), String),
-    ...(scenario.sharedBitsPerSec === undefined ? [] : [format(tcpRatesOf(runs), (rate) => (rate / 1e6).toFixed(0))]),
+    shown(timesOf(runs), (ms) => (ms / 1000).toFixed(2)),
+    shown(spreadOf(runs.map(({ sentRatio }) => sentRatio)), (ratio) => ratio.toFixed(3)),
+    shown(spreadOf(runs.map(({ socketDropCount }) => socketDropCount)), String),
+    ...(scenario.sharedBitsPerSec === undefined ? [] : [shown(tcpRatesOf(runs), (rate) => (rate / 1e6).toFixed(0))]),
   ])
   const head = ['Cap', 'Runs', 'Whole run, s', 'Packets sent / needed', 'Socket drops']
   if (scenario.sharedBitsPerSec !== undefined) head.push('TCP, Mbit/s')
@@ -85,14 +82,3 @@ const tcpRatesOf = (runs: readonly Run[]): Spread => spreadOf(runs.map(({ tcpBit
 
 const megabits = (bitsPerSec: number | undefined): string =>
   bitsPerSec === undefined ? '–' : `${bitsPerSec / 1e6} Mbit/s`
-
-function format({ median, min, max }: Spread, write: (value: number) => string): string {
-  if (Number.isNaN(median)) return '–'
-  const [middle, least, most] = [median, min, max].map(write)
-  return least === most ? middle! : `${middle!} [${least!}–${most!}]`
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
-}

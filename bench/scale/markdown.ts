@@ -1,11 +1,12 @@
+import { formatEnvironment, type StudyEnvironment } from '../environment.ts'
+import { table } from '../figures.ts'
 import type { Bar } from './bars.ts'
-import type { Environment } from './environment.ts'
 import type { Scale } from './run-case.ts'
 import type { CaseSummary } from './summary.ts'
 
 /** Everything that one run of the study found; what the JSON file holds. */
 export interface Report {
-  readonly environment: Environment
+  readonly environment: StudyEnvironment
   readonly scale: Scale
   readonly summaries: readonly CaseSummary[]
   readonly bars: readonly Bar[]
@@ -89,20 +90,7 @@ function formatResend({ lossLabel, receiverCount, resend, firstDataSec, lastComp
   ]
 }
 
-function formatEnvironment({ date, commit, versions }: Environment): string {
-  return [
-    `- Date: ${date}`,
-    `- Commit: ${commit}`,
-    `- Versions: skilfish ${versions.skilfish}, node ${versions.node}`,
-  ].join('\n')
-}
-
 const whole = (value: number): string => Math.round(value).toLocaleString('en')
 const percent = (share: number): string => (100 * share).toFixed(2)
 const seconds = (value: number): string => value.toFixed(2)
 const ratio = (value: number, of: number): string => (of === 0 ? '–' : (value / of).toFixed(2))
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
-  return [row(head), row(head.map(() => '---')), ...rows.map(row)].join('\n')
-}
