@@ -6,7 +6,7 @@ import { TestCluster } from '../../test/lab/test-cluster.ts'
 import { shown } from '../figures.ts'
 import { spreadOf } from '../peers/statistics.ts'
 import { judge } from '../peers/verdict.ts'
-import { forgetBases, MIB, removeMachines, withCluster, type Finding, type Study, type StudyOptions } from './study.ts'
+import { forgetBases, MIB, removeMachines, type Finding, type Study, type StudyOptions } from './study.ts'
 
 /** Caps of the fetch, MB/s. */
 const RATES = [10, 20, 40] as const
@@ -61,7 +61,7 @@ async function run({ rounds, mib, say }: StudyOptions): Promise<Finding> {
   const pairs: Pair[] = []
   // At the highest rate the fetch must last longer than the measurement.
   const sizeMib = Math.max(mib, Math.ceil((Math.max(...RATES) * (SECONDS + 8) * 1e6) / MIB / 0.75))
-  await withCluster(TestCluster.up({ storage: 'rbd', hostCount: 1, sizeBytes: sizeMib * MIB }), async (cluster) => {
+  await TestCluster.with({ storage: 'rbd', hostCount: 1, sizeBytes: sizeMib * MIB }, async (cluster) => {
     await cluster.done('create')
     await cluster.done('boot')
     const guest = await cluster.guest('vm1')

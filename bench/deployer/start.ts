@@ -1,7 +1,7 @@
 import { TestCluster } from '../../test/lab/test-cluster.ts'
 import { shown } from '../figures.ts'
 import { spreadOf } from '../peers/statistics.ts'
-import { forgetBases, MIB, removeMachines, withCluster, type Finding, type Study, type StudyOptions } from './study.ts'
+import { forgetBases, MIB, removeMachines, type Finding, type Study, type StudyOptions } from './study.ts'
 
 const VM_COUNTS = [1, 2, 4] as const
 
@@ -31,7 +31,7 @@ async function measure(cluster: TestCluster, vmCount: number): Promise<Start> {
 async function run({ rounds, mib, say }: StudyOptions): Promise<Finding> {
   const starts: Start[] = []
   const hostCount = Math.max(...VM_COUNTS)
-  await withCluster(TestCluster.up({ storage: 'rbd', hostCount, sizeBytes: mib * MIB }), async (cluster) => {
+  await TestCluster.with({ storage: 'rbd', hostCount, sizeBytes: mib * MIB }, async (cluster) => {
     for (let round = 1; round <= rounds; round++) {
       for (const vmCount of VM_COUNTS) {
         const start = await measure(cluster, vmCount)

@@ -1,10 +1,11 @@
 import { join } from 'node:path'
 import { QmpClient, startBlockStream, waitForBlockJob } from '../../src/qmp/index.ts'
+import { CephClusterStorage } from '../../test/lab/cluster-storage.ts'
 import { TestCluster } from '../../test/lab/test-cluster.ts'
 import { shown } from '../figures.ts'
 import { spreadOf } from '../peers/statistics.ts'
 import { judge } from '../peers/verdict.ts'
-import { forgetBases, MIB, removeMachines, withCluster, type Finding, type Study, type StudyOptions } from './study.ts'
+import { forgetBases, MIB, removeMachines, type Finding, type Study, type StudyOptions } from './study.ts'
 
 const HOST_COUNTS = [1, 2, 4] as const
 const JOB = 'pull'
@@ -22,7 +23,9 @@ async function measure(
   hostCount: number,
   pull: (vms: readonly string[]) => Promise<unknown>,
 ): Promise<Pull> {
-  const ceph = cluster.ceph!
+  const { storage } = cluster
+  if (!(storage instanceof CephClusterStorage)) throw new TypeError('the storage must be Ceph')
+  const { ceph } = storage
   const before = ceph.readBytes()
   const startedMs = performance.now()
   await pull(cluster.vms.slice(0, hostCount))
@@ -46,7 +49,7 @@ async function run({ rounds, mib, say }: StudyOptions): Promise<Finding> {
   const fetches: Pull[] = []
   const streams: Pull[] = []
   const hostCount = Math.max(...HOST_COUNTS)
-  await withCluster(TestCluster.up({ storage: 'rbd', hostCount, sizeBytes: mib * MIB }), async (cluster) => {
+  await TestCluster.with({ storage: 'rbd', hostCount, sizeBytes: mib * MIB }, async (cluster) => {
     for (let round = 1; round <= rounds; round++) {
       for (const count of HOST_COUNTS) {
         await cluster.done('create')

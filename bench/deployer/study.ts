@@ -31,18 +31,6 @@ export interface Study {
 
 export const MIB: number = 1024 * 1024
 
-export async function withCluster<Result>(
-  cluster: Promise<TestCluster>,
-  work: (cluster: TestCluster) => Promise<Result>,
-): Promise<Result> {
-  const up = await cluster
-  try {
-    return await work(up)
-  } finally {
-    await up.down()
-  }
-}
-
 /** Takes templates away from all hosts, whoever uses them. */
 export function forgetBases(cluster: TestCluster): void {
   for (const { folder } of cluster.hosts.hosts) rmSync(join(folder, 'bases'), { recursive: true, force: true })

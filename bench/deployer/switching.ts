@@ -1,9 +1,10 @@
 import type { GuestConsole, GuestReport } from '../../test/lab/guest-console.ts'
-import { TestCluster, type CommandRun } from '../../test/lab/test-cluster.ts'
+import type { CommandRun } from '../../test/lab/cluster-command.ts'
+import { TestCluster } from '../../test/lab/test-cluster.ts'
 import { shown } from '../figures.ts'
 import { spreadOf } from '../peers/statistics.ts'
 import { judge } from '../peers/verdict.ts'
-import { MIB, numberOf, removeMachines, withCluster, type Study, type StudyOptions } from './study.ts'
+import { MIB, numberOf, removeMachines, type Study, type StudyOptions } from './study.ts'
 
 const VM_COUNT = 4
 
@@ -106,7 +107,7 @@ async function run({ rounds, mib, say }: StudyOptions): Promise<Awaited<ReturnTy
   const single: Round[] = []
   const together: Round[] = []
   const options = { storage: 'rbd', hostCount: VM_COUNT, sizeBytes: mib * MIB } as const
-  await withCluster(TestCluster.up(options), async (cluster) => {
+  await TestCluster.with(options, async (cluster) => {
     for (let round = 1; round <= rounds; round++) {
       for (const [all, isTogether] of [[single, false] as const, [together, true] as const]) {
         const one = await measure(cluster, isTogether)

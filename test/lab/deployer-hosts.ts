@@ -20,6 +20,14 @@ export interface DeployerHost {
   readonly folder: string
 }
 
+/** A way to run commands on the hosts. */
+export interface WayToHosts {
+  /** The prefix of a command, with `{host}` in the place of the host's name: `ip netns exec LAB-{host}`. */
+  readonly through: readonly string[]
+  /** Removes what it needs. */
+  readonly remove: () => void
+}
+
 const PACKAGES: Packages = { e2fsprogs: ['mkfs.ext4'], mount: ['mount', 'umount'] }
 
 /**

@@ -4,7 +4,7 @@ import { availableParallelism, hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { missingPackages, runCommand, type Packages } from './command.ts'
-import type { DeployerHosts } from './deployer-hosts.ts'
+import type { DeployerHosts, WayToHosts } from './deployer-hosts.ts'
 import type { LabHost } from './lab.ts'
 
 const PACKAGES: Packages = {
@@ -14,21 +14,13 @@ const PACKAGES: Packages = {
 /** How long the nodes may take until they can be used, milliseconds. */
 const START_TIMEOUT_MS = 30_000
 
-/** Slurm on every host; its daemons end with the hosts. */
-export interface SlurmHosts {
-  /** `env SLURM_CONF=PATH srun -w {host} -N1 -n1`. */
-  readonly through: readonly string[]
-  /** Removes state and configuration. */
-  readonly remove: () => void
-}
-
 /**
- * Makes a Slurm cluster of the hosts: slurmctld and munged on the storage's host, slurmd on the others. Commands are run from this
- * machine, as root. What a command leaves running when it ends stays: processes are told apart by their parents (`linuxproc`), not by
- * control groups, as tests may not have those.
+ * Makes a Slurm cluster of the hosts, which ends with them: slurmctld and munged on the storage's host, slurmd on the others. Commands
+ * are run from this machine, as root, by `srun -w {host}`. What a command leaves running when it ends stays: processes are told apart
+ * by their parents (`linuxproc`), not by control groups, as tests may not have those.
  * @throws Error that names what is missing, or tells of nodes that do not come up
  */
-export async function startSlurm(hosts: DeployerHosts): Promise<SlurmHosts> {
+export async function startSlurm(hosts: DeployerHosts): Promise<WayToHosts> {
   const missing = missingPackages(PACKAGES)
   if (missing.length > 0) throw new Error(`Hosts with Slurm need ${missing.join('; ')}`)
   const folder = mkdtempSync(join(tmpdir(), 'skilfish-slurm-'))

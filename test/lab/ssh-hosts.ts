@@ -4,26 +4,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { COMMAND_ENVIRONMENT, missingPackages, runCommand, type Packages } from './command.ts'
-import type { DeployerHosts } from './deployer-hosts.ts'
+import type { DeployerHosts, WayToHosts } from './deployer-hosts.ts'
 
 const PACKAGES: Packages = { 'openssh-server': ['sshd'], 'openssh-client': ['ssh', 'ssh-keygen'] }
 
 /** How long a server may take to listen, milliseconds. */
 const START_TIMEOUT_MS = 10_000
 
-/** OpenSSH's server on every host, for one key; the servers end with the hosts. */
-export interface SshHosts {
-  /** `ssh -F CONFIG {host}`. Mind that ssh hands its arguments, joined by spaces, to a shell. */
-  readonly through: readonly string[]
-  /** Removes keys and configuration. */
-  readonly remove: () => void
-}
-
 /**
- * Lets commands run on the hosts by ssh from this machine, as root, with the environment's PATH of this process.
+ * Lets commands run on the hosts by ssh from this machine, as root, with the environment's PATH of this process: `ssh -F CONFIG {host}`.
+ * Mind that ssh hands its arguments, joined by spaces, to a shell. The servers end with the hosts.
  * @throws Error that names what is missing, or tells of a server that does not listen
  */
-export async function startSsh(hosts: DeployerHosts): Promise<SshHosts> {
+export async function startSsh(hosts: DeployerHosts): Promise<WayToHosts> {
   const missing = missingPackages(PACKAGES)
   if (missing.length > 0) throw new Error(`Hosts with ssh need ${missing.join('; ')}`)
   const folder = mkdtempSync(join(tmpdir(), 'skilfish-ssh-'))

@@ -1,19 +1,19 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { stringify } from 'yaml'
 import { QmpClient, queryStatus } from '../../src/qmp/index.ts'
-import { CephCluster } from './ceph-cluster.ts'
-import { COMMAND_ENVIRONMENT, missingPackages, runCommand } from './command.ts'
-import { DeployerHosts } from './deployer-hosts.ts'
+import { SKILFISH, startCommand, type CommandRun, type StartedCommand } from './cluster-command.ts'
+import { CephClusterStorage, CLUSTER_NAME, FileClusterStorage, type ClusterStorage } from './cluster-storage.ts'
+import { missingPackages, runCommand } from './command.ts'
+import { DeployerHosts, type WayToHosts } from './deployer-hosts.ts'
 import { GuestConsole } from './guest-console.ts'
 import { guestFiles, writeGuestDisk } from './guest.ts'
 import { startSlurm } from './slurm-hosts.ts'
 import { startSsh } from './ssh-hosts.ts'
-
-const COMMAND = join(import.meta.dirname, '../../dist/cli/skilfish.js')
 
 const PACKAGES = {
   'qemu-system-x86': ['qemu-system-x86_64'],
@@ -23,26 +23,6 @@ const PACKAGES = {
 
 /** How long a condition is waited for, milliseconds. */
 const WAIT_MS = 60_000
-
-/** What a run of `skilfish` came to. */
-export interface CommandRun {
-  readonly status: number
-  /** What its line of type `result` holds; of an error, what was reached all the same. */
-  readonly results: readonly Readonly<Record<string, unknown>>[]
-  /** Of its line of type `error`. */
-  readonly message: string
-  readonly code: string
-  readonly output: string
-}
-
-/** A `skilfish` under way. */
-export interface StartedCommand {
-  readonly process: ChildProcess
-  /** Waits until it has said a text on standard output. */
-  readonly said: (text: string) => Promise<void>
-  /** When it has ended. */
-  readonly result: Promise<CommandRun>
-}
 
 export interface TestClusterOptions {
   readonly storage: 'file' | 'rbd'
@@ -57,14 +37,8 @@ export interface TestClusterOptions {
   readonly diskBytes?: number
 }
 
-/** A way to the hosts that was set up, and how to take that down again. */
-interface Way {
-  readonly through: readonly string[]
-  readonly remove: () => void
-}
-
 const WAYS = {
-  netns: ({ through }: DeployerHosts): Way => ({ through, remove: () => undefined }),
+  netns: ({ through }: DeployerHosts): WayToHosts => ({ through, remove: () => undefined }),
   ssh: startSsh,
   srun: startSlurm,
 }
@@ -75,54 +49,75 @@ const WAYS = {
  */
 export class TestCluster {
   readonly hosts: DeployerHosts
-  readonly ceph: CephCluster | undefined
+  readonly storage: ClusterStorage
   readonly folder: string
   readonly #options: TestClusterOptions
-  readonly #way: Way
+  readonly #way: WayToHosts
+  readonly #planPath: string
   readonly #guests: GuestConsole[] = []
 
-  private constructor(options: TestClusterOptions, hosts: DeployerHosts, way: Way, ceph: CephCluster | undefined) {
+  private constructor(
+    options: TestClusterOptions,
+    folder: string,
+    hosts: DeployerHosts,
+    way: WayToHosts,
+    storage: ClusterStorage,
+  ) {
     this.#options = options
+    this.folder = folder
     this.hosts = hosts
     this.#way = way
-    this.ceph = ceph
-    this.folder = mkdtempSync(join(tmpdir(), 'skilfish-cluster-'))
+    this.storage = storage
+    this.#planPath = join(folder, 'cluster.yaml')
+    this.place(0)
   }
 
   /** Take it {@link down} in a `finally`. @throws Error that names what is missing */
   static async up(options: TestClusterOptions): Promise<TestCluster> {
     const missing = missingPackages(PACKAGES)
     if (missing.length > 0) throw new Error(`Clusters need ${missing.join('; ')}`)
-    const { hostCount, diskBytes, executor = 'netns' } = options
+    const { hostCount, diskBytes, executor = 'netns', sizeBytes = 64 * 1024 * 1024 } = options
     const hosts = DeployerHosts.up({ hostCount, ...(diskBytes === undefined ? {} : { diskBytes }) })
-    let ceph: CephCluster | undefined
-    let way: Way | undefined
+    const folder = mkdtempSync(join(tmpdir(), 'skilfish-cluster-'))
+    let way: WayToHosts | undefined
+    let storage: ClusterStorage | undefined
     try {
-      const { through, ipv4 } = hosts.storage
       way = await WAYS[executor](hosts)
-      if (options.storage === 'rbd') ceph = await CephCluster.up({ address: ipv4, through })
-      const cluster = new TestCluster(options, hosts, way, ceph)
-      writeGuestDisk(cluster.templatePath, options.sizeBytes ?? 64 * 1024 * 1024)
-      if (ceph !== undefined) {
-        ceph.rbd('import', '--no-progress', cluster.templatePath, 'template')
-        ceph.rbd('snap', 'create', '--no-progress', 'template@golden')
-      }
-      cluster.place(0)
-      return cluster
+      const templatePath = join(folder, 'template.raw')
+      writeGuestDisk(templatePath, sizeBytes)
+      storage =
+        options.storage === 'rbd'
+          ? await CephClusterStorage.up(templatePath, hosts)
+          : new FileClusterStorage(templatePath, hosts)
+      return new TestCluster(options, folder, hosts, way, storage)
     } catch (error) {
-      await ceph?.down()
       hosts.down()
       way?.remove()
+      await storage?.down()
+      rmSync(folder, { recursive: true, force: true })
       throw error
     }
   }
 
-  get templatePath(): string {
-    return join(this.folder, 'template.raw')
+  /** Does some work with a cluster, and takes that down. */
+  static async with<Result>(
+    options: TestClusterOptions,
+    work: (cluster: TestCluster) => Promise<Result>,
+  ): Promise<Result> {
+    const cluster = await TestCluster.up(options)
+    try {
+      return await work(cluster)
+    } finally {
+      await cluster.down()
+    }
   }
 
-  get planPath(): string {
-    return join(this.folder, 'cluster.yaml')
+  async down(): Promise<void> {
+    for (const guest of this.#guests.splice(0)) guest.close()
+    this.hosts.down()
+    this.#way.remove()
+    await this.storage.down()
+    rmSync(this.folder, { recursive: true, force: true })
   }
 
   /** Names of the machines: `vm1` and so on. */
@@ -133,23 +128,20 @@ export class TestCluster {
   /** Writes the description: the machines go round the hosts, from the one with this index on. */
   place(firstHost: number, changes: object = {}): void {
     const { hosts, machine } = this.hosts
-    const { through } = this.#way
     const { kernelPath, initrdPath, append } = guestFiles()
-    const { storage, maxBitrate } = this.#options
+    const { maxBitrate } = this.#options
+    const program = [process.execPath, SKILFISH]
     const plan = {
-      cluster: 'test',
-      storage:
-        storage === 'rbd'
-          ? { template: 'rbd:rbd/template@golden', cephConf: this.ceph!.confPath }
-          : { template: `file:${this.templatePath}`, listen: `${machine.ipv4}:10809` },
+      cluster: CLUSTER_NAME,
+      storage: this.storage.plan,
       transfer: { interface: machine.interfaceName, ...(maxBitrate === undefined ? {} : { maxBitrate }) },
-      hostDefaults: { through, program: [process.execPath, COMMAND], interface: 'eth0' },
+      hostDefaults: { through: this.#way.through, program, interface: 'eth0' },
       hosts: hosts.map(({ name, folder }) => ({ name, folder })),
       vmDefaults: { accelerator: 'tcg', memoryMiB: 128, kernel: kernelPath, initrd: initrdPath, append },
       vms: this.vms.map((name, index) => ({ name, host: this.hostOf(index + firstHost) })),
       ...changes,
     }
-    writeFileSync(this.planPath, stringify(plan))
+    writeFileSync(this.#planPath, stringify(plan))
   }
 
   hostOf(index: number): string {
@@ -159,10 +151,15 @@ export class TestCluster {
   /** Files of a machine on the host where it is placed with {@link place} of 0, or on the host with that index. */
   vmFolder(vm: string, hostIndex: number = this.vms.indexOf(vm)): string {
     const { folder } = this.hosts.hosts[hostIndex % this.hosts.hosts.length]!
-    return join(folder, 'vms', 'test', vm)
+    return join(folder, 'vms', CLUSTER_NAME, vm)
   }
 
-  /** Runs `skilfish COMMAND --json … FILE` to its end. */
+  /** Starts `skilfish COMMAND --json … FILE`. */
+  start(command: string, ...args: readonly string[]): StartedCommand {
+    return startCommand(command, [...args, this.#planPath])
+  }
+
+  /** Runs it to its end. */
   run(command: string, ...args: readonly string[]): Promise<CommandRun> {
     return this.start(command, ...args).result
   }
@@ -174,51 +171,13 @@ export class TestCluster {
     return run
   }
 
-  /** Starts `skilfish COMMAND --json … FILE`. */
-  start(command: string, ...args: readonly string[]): StartedCommand {
-    const process_ = spawn(process.execPath, [COMMAND, command, '--json', ...args, this.planPath], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: COMMAND_ENVIRONMENT,
+  /** Waits until nothing is left of a deployer that was killed: its lease, and what hosts still do for it and then give up. */
+  async forgetDeployer(): Promise<void> {
+    this.storage.endLease()
+    await this.#until('the steps of hosts to end', () => {
+      const processes = runCommand('ps', ['-eo', 'args']).split('\n')
+      return !processes.some((line) => line.endsWith(`${SKILFISH} host`))
     })
-    let output = ''
-    let errors = ''
-    const lookers = new Set<() => void>()
-    process_.stdout.setEncoding('utf8').on('data', (text: string) => {
-      output += text
-      for (const look of lookers) look()
-    })
-    process_.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
-    const result = once(process_, 'close').then(() => parseRun(process_.exitCode ?? 255, output, errors))
-    const said = (text: string): Promise<void> =>
-      new Promise((resolve, reject) => {
-        const look = (): void => {
-          if (output.includes(text)) resolve()
-        }
-        lookers.add(look)
-        look()
-        void result.then(() =>
-          reject(new Error(`skilfish ${command} ended and never said ${text}\n${output}${errors}`)),
-        )
-      })
-    return { process: process_, said, result }
-  }
-
-  /** Waits until the lease of a deployer that was killed has ended: as if a minute had gone by. */
-  async waitForLease(): Promise<void> {
-    if (this.ceph !== undefined) throw new Error('only for files')
-    const path = join(`${this.templatePath}.skilfish`, 'test', 'lease')
-    const lease = JSON.parse(readFileSync(path, 'utf8')) as { expiresMs: number }
-    writeFileSync(path, JSON.stringify({ ...lease, expiresMs: Date.now() - 1 }))
-    await this.#hostStepsEnded()
-  }
-
-  /** What hosts still do for a deployer that is gone, they give up. */
-  async #hostStepsEnded(): Promise<void> {
-    const isBusy = (): boolean =>
-      runCommand('ps', ['-eo', 'args'])
-        .split('\n')
-        .some((line) => line.endsWith(`${COMMAND} host`))
-    while (isBusy()) await new Promise((resolve) => setTimeout(resolve, 50))
   }
 
   /** The console of a running machine. */
@@ -242,16 +201,15 @@ export class TestCluster {
   /** Waits until the host has noted that a machine has such a base. */
   async baseOf(vm: string, base: string): Promise<void> {
     const path = join(this.vmFolder(vm), 'vm.json')
-    await this.#until(`${vm} to have its base ${base}`, () =>
-      Promise.resolve((JSON.parse(readFileSync(path, 'utf8')) as { base: string }).base === base),
-    )
+    const isSo = (): boolean => (JSON.parse(readFileSync(path, 'utf8')) as { base: string }).base === base
+    await this.#until(`${vm} to have its base ${base}`, isSo)
   }
 
-  async #until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  async #until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
     const deadlineMs = performance.now() + WAIT_MS
     while (!(await isSo())) {
       if (performance.now() > deadlineMs) throw new Error(`waited in vain for ${what}`)
-      await new Promise((resolve) => setTimeout(resolve, 50))
+      await delay(50)
     }
   }
 
@@ -272,78 +230,10 @@ export class TestCluster {
     }
   }
 
-  /** Takes a machine's image out of the storage, as somebody might who does not know of the deployer. */
-  deleteImage(vm: string): void {
-    if (this.ceph === undefined) rmSync(join(`${this.templatePath}.skilfish`, 'test', `${vm}.qcow2`))
-    else {
-      this.ceph.rbd('snap', 'purge', '--no-progress', `test.${vm}`)
-      this.ceph.rbd('rm', '--no-progress', `test.${vm}`)
-    }
-  }
-
-  /** The generations of a machine's image that the storage still has. */
-  generationsOf(vm: string): readonly number[] {
-    const image = join(`${this.templatePath}.skilfish`, 'test', `${vm}.qcow2`)
-    const text =
-      this.ceph === undefined
-        ? runCommand('qemu-img', ['snapshot', '-l', image])
-        : this.ceph.rbd('snap', 'ls', `test.${vm}`)
-    return [...text.matchAll(/\bgeneration-(\d+)\b/g)].map(([, number]) => Number(number))
-  }
-
-  /** Ends the storage at once and for ever. */
-  async killStorage(): Promise<void> {
-    if (this.ceph === undefined) process.kill(this.#serverPid()!, 'SIGKILL')
-    else await this.ceph.down()
-  }
-
-  /** Stops the storage where it is, as if the network had gone. */
-  pauseStorage(): void {
-    if (this.ceph === undefined) process.kill(this.#serverPid()!, 'SIGSTOP')
-    else this.ceph.pause()
-  }
-
-  resumeStorage(): void {
-    if (this.ceph === undefined) process.kill(this.#serverPid()!, 'SIGCONT')
-    else this.ceph.resume()
-  }
-
-  async down(): Promise<void> {
-    for (const guest of this.#guests.splice(0)) guest.close()
-    this.hosts.down()
-    this.#way.remove()
-    await this.ceph?.down()
-    const server = this.#serverPid()
-    if (server !== undefined && existsSync(`/proc/${server}`)) process.kill(server, 'SIGKILL')
-    rmSync(this.folder, { recursive: true, force: true })
-  }
-
-  /** What an image of the storage holds, as a raw file of this machine. */
+  /** What a machine's image in the storage holds, as a raw file of this machine. */
   copyOfImage(vm: string): string {
     const copy = join(this.folder, `${vm}.raw`)
-    if (this.ceph === undefined) {
-      const image = join(`${this.templatePath}.skilfish`, 'test', `${vm}.qcow2`)
-      runCommand('qemu-img', ['convert', '-U', '-O', 'raw', image, copy])
-    } else {
-      rmSync(copy, { force: true })
-      this.ceph.rbd('export', '--no-progress', `test.${vm}`, copy)
-    }
+    this.storage.exportImage(vm, copy)
     return copy
   }
-
-  #serverPid(): number | undefined {
-    const path = join(`${this.templatePath}.skilfish`, 'test', 'server.pid')
-    return existsSync(path) ? Number(readFileSync(path, 'utf8')) : undefined
-  }
-}
-
-function parseRun(status: number, output: string, errors: string): CommandRun {
-  const lines = output.split('\n').filter((line) => line.startsWith('{'))
-  const parsed = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
-  const error = parsed.find(({ type }) => type === 'error')
-  const result =
-    parsed.find(({ type }) => type === 'result') ?? (error?.['result'] as Record<string, unknown> | undefined)
-  const results = Array.isArray(result?.['results']) ? (result['results'] as CommandRun['results']) : []
-  const text = (name: string): string => (typeof error?.[name] === 'string' ? error[name] : '')
-  return { status, results, message: text('message'), code: text('code'), output: `${output}${errors}` }
 }

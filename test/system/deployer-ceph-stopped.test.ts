@@ -23,7 +23,7 @@ beforeEach(async () => {
   await Promise.all(guests.map((guest) => guest.nextReport(({ reads }) => reads > 0)))
 })
 afterEach(async () => {
-  cluster.resumeStorage()
+  cluster.storage.resume()
   for (const guest of guests) guest.close()
   await cluster.done('shutdown', '--timeout', '1')
   await cluster.done('destroy', '--discard')
@@ -42,9 +42,9 @@ async function expectGuestsUnharmed(): Promise<void> {
 it('Ceph stopped during the fetch, until its machines are paused: the fetch ends well, and machines go on', async () => {
   const fetch = cluster.start('fetch')
   await fetch.said('"percent":2')
-  cluster.pauseStorage()
+  cluster.storage.pause()
   await cluster.stateOf('vm1', 'io-error')
-  cluster.resumeStorage()
+  cluster.storage.resume()
   await fetch.result
   expect(fetch.process.exitCode).toBe(0)
   const { results } = await cluster.done('switch')
@@ -56,10 +56,10 @@ it('Ceph stopped during the switch, until that is done: machines are switched wi
   await cluster.done('fetch')
   const change = cluster.start('switch')
   await change.said('"line":"switch vm1 on host1"')
-  cluster.pauseStorage()
+  cluster.storage.pause()
   await Promise.all(cluster.vms.map((vm) => change.said(`"line":"switch ${vm}: done`)))
   await Promise.all(guests.map((guest) => guest.nextReport(({ reads }) => reads > 0)))
-  cluster.resumeStorage()
+  cluster.storage.resume()
   await change.result
   expect(change.process.exitCode).toBe(0)
   await expectGuestsUnharmed()
@@ -69,10 +69,10 @@ it('Ceph stopped during the switch and continued soon: machines are switched', a
   await cluster.done('fetch')
   const change = cluster.start('switch')
   await change.said('"line":"switch vm1 on host1"')
-  cluster.pauseStorage()
+  cluster.storage.pause()
   // The journal tells that the machine's base is being changed.
   await cluster.baseOf('vm1', 'switching')
-  cluster.resumeStorage()
+  cluster.storage.resume()
   await change.result
   expect(change.process.exitCode).toBe(0)
   await expectGuestsUnharmed()

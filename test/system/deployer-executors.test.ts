@@ -10,9 +10,8 @@ it.each([
 ] as const)(
   'a whole cluster over %s, from create to commit, with storage of kind %s',
   { timeout: 300_000 },
-  async (executor, storage) => {
-    const cluster = await TestCluster.up({ storage, executor, hostCount: 2, sizeBytes: SIZE_BYTES })
-    try {
+  (executor, storage) =>
+    TestCluster.with({ storage, executor, hostCount: 2, sizeBytes: SIZE_BYTES }, async (cluster) => {
       await cluster.done('create')
       const booted = await cluster.done('boot')
       expect(booted.results.map(({ host }) => host)).toEqual(['host1', 'host2'])
@@ -31,8 +30,5 @@ it.each([
       const images = cluster.vms.map((vm) => verifyGuestDisk(cluster.copyOfImage(vm)).digest)
       expect(images).toEqual(digests)
       await cluster.done('destroy')
-    } finally {
-      await cluster.down()
-    }
-  },
+    }),
 )

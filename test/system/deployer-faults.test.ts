@@ -15,10 +15,11 @@ import {
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { QmpClient } from '../../src/qmp/index.ts'
+import type { StartedCommand } from '../lab/cluster-command.ts'
 import { runCommand } from '../lab/command.ts'
 import type { GuestConsole } from '../lab/guest-console.ts'
 import { guestFiles, verifyGuestDisk } from '../lab/guest.ts'
-import { TestCluster, type StartedCommand } from '../lab/test-cluster.ts'
+import { TestCluster } from '../lab/test-cluster.ts'
 
 const MIB = 1024 * 1024
 
@@ -78,7 +79,7 @@ async function expectUnharmed(): Promise<void> {
 async function kill(deployer: StartedCommand): Promise<void> {
   deployer.process.kill('SIGKILL')
   await deployer.result
-  await cluster.waitForLease()
+  await cluster.forgetDeployer()
 }
 
 describe('a machine over the storage', () => {
@@ -139,7 +140,7 @@ describe('a machine over the storage', () => {
 
   it('an image that was deleted is told; made anew, the machine goes on with all that it had', async () => {
     await guest.write(7, 1, 70)
-    cluster.deleteImage('vm1')
+    cluster.storage.deleteImage('vm1')
     const { output } = await cluster.run('switch')
     expect(output).toContain('vm1: it has no image')
     await expectUnharmed()
@@ -154,13 +155,13 @@ describe('a machine over the storage', () => {
   it('a storage that hangs before the switch is cut off, without an error in the guest', async () => {
     const run = guest.run({ opsPerSec: 200 })
     await guest.nextReport(({ reads }) => reads > 0)
-    cluster.pauseStorage()
+    cluster.storage.pause()
     try {
       const { results } = await cluster.done('switch')
       expect(results[0]!['result']).toMatchObject({ wasYanked: true, connectionsAfter: 0 })
       await guest.nextReport(({ reads }) => reads > 0)
     } finally {
-      cluster.resumeStorage()
+      cluster.storage.resume()
     }
     guest.stop()
     expect(await run).toMatchObject({ bad: 0, errors: 0 })

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import type { CommandRun, StartedCommand } from '../lab/cluster-command.ts'
 import { verifyGuestDisk } from '../lab/guest.ts'
 import type { GuestConsole, GuestResult } from '../lab/guest-console.ts'
-import { TestCluster, type CommandRun, type StartedCommand } from '../lab/test-cluster.ts'
+import { TestCluster } from '../lab/test-cluster.ts'
 
 // Two machines on two hosts, one life for all tests, in this order. The second host is lost in the middle of each operation: nothing
 // runs there any more, and nothing reaches it. The first machine works all the time, and never sees an error.

@@ -4,22 +4,9 @@ import { TestCluster } from '../lab/test-cluster.ts'
 
 beforeAll(() => void guestFiles())
 
-/** Runs `work` with a cluster, and takes that down. */
-async function withCluster(
-  options: Parameters<typeof TestCluster.up>[0],
-  work: (cluster: TestCluster) => Promise<void>,
-): Promise<void> {
-  const cluster = await TestCluster.up(options)
-  try {
-    await work(cluster)
-  } finally {
-    await cluster.down()
-  }
-}
-
 describe.each(['file', 'rbd'] as const)('storage: %s', (storage) => {
   it('switches four running machines, which go on when the storage is destroyed', { timeout: 300_000 }, () =>
-    withCluster({ storage, hostCount: 4 }, async (cluster) => {
+    TestCluster.with({ storage, hostCount: 4 }, async (cluster) => {
       await cluster.done('create')
       await cluster.done('boot')
       const guests = await Promise.all(cluster.vms.map((vm) => cluster.guest(vm)))
@@ -31,7 +18,7 @@ describe.each(['file', 'rbd'] as const)('storage: %s', (storage) => {
         expect(result).toMatchObject({ wasLocal: false, wasYanked: false, connectionsAfter: 0 })
         expect((result as { connectionsBefore: number }).connectionsBefore).toBeGreaterThan(0)
       }
-      await cluster.killStorage()
+      await cluster.storage.down()
       // Twenty reports are twenty seconds of work without the storage.
       const alone = guests.map((guest) => {
         const end = guest.reports.length + 20
@@ -45,7 +32,7 @@ describe.each(['file', 'rbd'] as const)('storage: %s', (storage) => {
   )
 
   it('commits, boots on other hosts, and fetches only what is new', { timeout: 300_000 }, () =>
-    withCluster({ storage, hostCount: 2 }, async (cluster) => {
+    TestCluster.with({ storage, hostCount: 2 }, async (cluster) => {
       await cluster.done('up')
       const digests = new Map<string, string>()
       for (const [index, vm] of cluster.vms.entries()) {
@@ -91,9 +78,9 @@ describe.each(['file', 'rbd'] as const)('storage: %s', (storage) => {
       await cluster.done('shutdown')
       await cluster.done('commit')
       // Of the first nothing is needed any more; what machines alone have is told from generation 0.
-      expect(cluster.generationsOf('vm1')).toEqual([0, 2, 3])
+      expect(cluster.storage.generationsOf('vm1')).toEqual([0, 2, 3])
 
-      cluster.deleteImage('vm2')
+      cluster.storage.deleteImage('vm2')
       const told = await cluster.run('boot', '--vms', 'vm2')
       expect([told.status, told.message]).toEqual([4, expect.stringContaining('vm2: it has no image in the storage')])
       await cluster.done('create')
