@@ -1,6 +1,5 @@
 import { spawnSync, type SpawnSyncReturns } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { runRawStream } from '../../bench/peers/raw-limit.ts'
@@ -10,15 +9,12 @@ import { measureStart } from '../../bench/peers/start-times.ts'
 import { writeRandomImage } from '../lab/images.ts'
 import { Lab } from '../lab/lab.ts'
 import { listNamespaces } from '../lab/namespaces.ts'
+import { useTemporaryFolder } from '../unit/io/temporary-folder.ts'
 
 const MIB = 1024 ** 2
 const ROOT = join(import.meta.dirname, '../..')
 
-let folder = ''
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'skilfish-bench-test-'))
-})
-afterEach(() => rmSync(folder, { recursive: true, force: true }))
+const path = useTemporaryFolder()
 
 describe('parts of the peers benchmark, in a lab', () => {
   let lab: Lab
@@ -48,13 +44,13 @@ describe('parts of the peers benchmark, in a lab', () => {
   })
 
   test('the start of our commands is timed, of one receiver fewer than the lab has', async () => {
-    const sourcePath = join(folder, 'source')
+    const sourcePath = path('source')
     await writeRandomImage(sourcePath, 2 * MIB, 1)
-    const { receiverReadyMs, firstDataMs } = await measureStart(lab, sourcePath, folder)
+    const { receiverReadyMs, firstDataMs } = await measureStart(lab, sourcePath, path())
     expect(receiverReadyMs).toHaveLength(2)
     // Node.js alone takes some tens of milliseconds to start.
     for (const ms of [...receiverReadyMs, firstDataMs]) expect(ms).toBeGreaterThan(20)
-    expect(readdirSync(folder)).toEqual(['source'])
+    expect(readdirSync(path())).toEqual(['source'])
   })
 })
 
@@ -65,19 +61,19 @@ describe('npm run bench:peers', () => {
   test('measures one point, writes it in three ways, and leaves nothing behind', () => {
     const before = listNamespaces().filter((name) => name.startsWith('skilfish-'))
     const point = ['--receivers', '2', '--mib', '64', '--programs', 'skilfish,skilfish-no-offload', '--rounds', '1']
-    const { status, stdout, stderr } = run(...point, '--out', folder)
+    const { status, stdout, stderr } = run(...point, '--out', path())
     expect(stderr).toBe('')
     expect(status).toBe(0)
     expect(stdout).toContain('about 1 min')
-    const report = JSON.parse(readFileSync(join(folder, 'peers-point.json'), 'utf8')) as Report
+    const report = JSON.parse(readFileSync(path('peers-point.json'), 'utf8')) as Report
     expect(report.summaries.map(({ program, runCount }) => [program, runCount])).toEqual([
       ['skilfish', 1],
       ['skilfish-no-offload', 1],
     ])
-    expect(readFileSync(join(folder, 'peers-point.md'), 'utf8')).toContain(
+    expect(readFileSync(path('peers-point.md'), 'utf8')).toContain(
       '| skilfish | 2 receivers, 0 % loss, random 64 MiB | 1 |',
     )
-    expect(readFileSync(join(folder, 'peers-point.svg'), 'utf8')).toContain('>skilfish-no-offload</text>')
+    expect(readFileSync(path('peers-point.svg'), 'utf8')).toContain('>skilfish-no-offload</text>')
     expect(listNamespaces().filter((name) => name.startsWith('skilfish-'))).toEqual(before)
   })
 
@@ -86,10 +82,10 @@ describe('npm run bench:peers', () => {
     [['--plan', 'axes', '--loss', '1'], /exclude each other/],
     [['--receivers', '200', '--mib', '4096'], /GiB of memory for images and copies in \/dev\/shm/],
   ])('refuses %j', (args, message) => {
-    const { status, stderr } = run(...args, '--out', join(folder, 'results'))
+    const { status, stderr } = run(...args, '--out', path('results'))
     expect(status).toBe(1)
     expect(stderr).toMatch(message)
-    expect(existsSync(join(folder, 'results'))).toBe(false)
+    expect(existsSync(path('results'))).toBe(false)
   })
 
   test('names what to install where a peer is missing', () => {

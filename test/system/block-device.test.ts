@@ -1,12 +1,13 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
-import { constants, tmpdir } from 'node:os'
+import { mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import koffi from 'koffi'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { isIncompleteTarget, loadLibc, NO_FFI_VARIABLE, openSink, openSource, openSpool } from '../../src/io/index.ts'
 import { isRandomAccess, type ImageFacts, type RandomAccessSource } from '../../src/sparse/index.ts'
 import { expectFailure } from '../unit/io/expect-failure.ts'
+import { useTemporaryFolder } from '../unit/io/temporary-folder.ts'
 
 /** Of every loop device here, and of what its backing file is full of. */
 const DEVICE_BYTES = 16 * 1024 * 1024
@@ -17,10 +18,9 @@ const MIB = 1024 * 1024
 const run = (command: string, ...args: readonly string[]): string => execFileSync(command, args).toString().trim()
 const image = (sizeBytes: number | undefined): ImageFacts => ({ name: 'disk.img', imageId: 'ab12', sizeBytes })
 
-let folder: string
 let cleanups: (() => void)[]
 
-const path = (name: string): string => join(folder, name)
+const path = useTemporaryFolder()
 const backing = (): Buffer => readFileSync(path('backing'))
 
 function attach(...options: readonly string[]): string {
@@ -40,7 +40,6 @@ function mountSmall(device: string): string {
 
 beforeEach(() => {
   expect(process.getuid?.()).toBe(0)
-  folder = mkdtempSync(join(tmpdir(), 'skilfish-device-'))
   cleanups = []
   writeFileSync(path('backing'), new Uint8Array(DEVICE_BYTES).fill(STALE))
 })
@@ -48,7 +47,6 @@ beforeEach(() => {
 afterEach(() => {
   vi.unstubAllEnvs()
   for (const cleanup of cleanups.reverse()) cleanup()
-  rmSync(folder, { recursive: true })
 })
 
 describe.each([
@@ -269,7 +267,7 @@ describe('an ordinary user', () => {
     expect(setresuid(NOBODY, NOBODY, 0)).toBe(0)
   }
 
-  beforeEach(() => asRoot(() => run('chmod', '755', folder)))
+  beforeEach(() => asRoot(() => run('chmod', '755', path())))
   afterEach(() => {
     expect(setresuid(0, 0, 0)).toBe(0)
   })

@@ -1,14 +1,13 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+import { beforeAll, expect, it } from 'vitest'
 import { connectUnixSocket } from '../../src/io/unix-socket.ts'
 import { powerDownGuest, QmpClient } from '../../src/qmp/index.ts'
 import { missingPackages, runCommand } from '../lab/command.ts'
 import { debianGuest } from '../lab/debian-guest.ts'
+import { useTemporaryFolder } from '../unit/io/temporary-folder.ts'
+import { useProcesses } from './own-processes.ts'
 
 /** A system boots in ten seconds of an idle processor. */
 const WAIT = { timeout: 240_000, interval: 100 }
@@ -17,21 +16,10 @@ const TEST_TIMEOUT_MS = 600_000
 const missing = missingPackages({ 'qemu-system-x86': ['qemu-system-x86_64'], 'qemu-utils': ['qemu-img'] })
 if (missing.length > 0) throw new Error(`These tests need: ${missing.join(', ')}`)
 
-let folder = ''
-let qemu: ChildProcess | undefined
 beforeAll(() => void debianGuest(), 900_000)
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'skilfish-debian-'))
-})
-afterEach(async () => {
-  if (qemu?.exitCode === null) {
-    qemu.kill('SIGKILL')
-    await once(qemu, 'exit')
-  }
-  rmSync(folder, { recursive: true, force: true })
-})
 
-const path = (name: string): string => join(folder, name)
+const path = useTemporaryFolder()
+const processes = useProcesses()
 
 /** Boots from an overlay. */
 async function boot(): Promise<{
@@ -51,7 +39,7 @@ async function boot(): Promise<{
     ],
     { stdio: ['ignore', 'ignore', 'inherit'] },
   )
-  qemu = process
+  processes.push(process)
   const console = await connectUnixSocket(path('console'), 30_000)
   let text = ''
   console.setEncoding('utf8').on('data', (more) => (text += String(more)))

@@ -1,50 +1,36 @@
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { spawn } from 'node:child_process'
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
 import { isUsable, settleAccelerator } from '../../src/deployer/host/accelerator.ts'
 import { NbdClient } from '../../src/deployer/host/nbd-client.ts'
 import { expectFailure } from '../unit/io/expect-failure.ts'
+import { useTemporaryFolder } from '../unit/io/temporary-folder.ts'
+import { useProcesses } from './own-processes.ts'
 
 const QEMU = 'qemu-system-x86_64'
 const MIB = 1024 * 1024
 
-let folder = ''
-const processes: ChildProcess[] = []
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'skilfish-tools-'))
-})
-afterEach(async () => {
-  for (const one of processes.splice(0)) {
-    if (one.exitCode !== null || one.signalCode !== null) continue
-    one.kill('SIGKILL')
-    await once(one, 'exit')
-  }
-  rmSync(folder, { recursive: true, force: true })
-})
-
-const path = (name: string): string => join(folder, name)
+const path = useTemporaryFolder()
+const processes = useProcesses()
 
 describe('the accelerator', () => {
   it('of software emulation passes the test boot, in its time but not in none', async () => {
-    expect(await isUsable('tcg', QEMU, folder, 60_000)).toBe(true)
-    expect(await isUsable('tcg', QEMU, folder, 1)).toBe(false)
+    expect(await isUsable('tcg', QEMU, path(), 60_000)).toBe(true)
+    expect(await isUsable('tcg', QEMU, path(), 1)).toBe(false)
   })
 
   it.each([0, 1])('of a QEMU that ends with status %d and runs no guest is not taken', async (status) => {
     const pretender = path('qemu')
     writeFileSync(pretender, `#!/bin/sh\nexit ${status}\n`)
     chmodSync(pretender, 0o755)
-    expect(await settleAccelerator('auto', pretender, folder)).toBe('tcg')
-    expect(await settleAccelerator('kvm', pretender, folder)).toBe('kvm')
+    expect(await settleAccelerator('auto', pretender, path())).toBe('tcg')
+    expect(await settleAccelerator('kvm', pretender, path())).toBe('kvm')
   })
 
   it('of this machine is settled by what it does', async () => {
-    const isWorking = await isUsable('kvm', QEMU, folder)
+    const isWorking = await isUsable('kvm', QEMU, path())
     if (!existsSync('/dev/kvm')) expect(isWorking).toBe(false)
-    expect(await settleAccelerator('auto', QEMU, folder)).toBe(isWorking ? 'kvm' : 'tcg')
+    expect(await settleAccelerator('auto', QEMU, path())).toBe(isWorking ? 'kvm' : 'tcg')
   })
 })
 

@@ -1,14 +1,14 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, mkdtempSync, openSync, rmSync, statSync, writeSync, closeSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+import { copyFileSync, openSync, statSync, writeSync, closeSync } from 'node:fs'
+import { beforeAll, expect, it } from 'vitest'
 import { powerDownGuest, QmpClient } from '../../src/qmp/index.ts'
 import { missingPackages, runCommand } from '../lab/command.ts'
 import { GuestConsole } from '../lab/guest-console.ts'
 import { guestFiles, verifyGuestDisk, writeGuestDisk } from '../lab/guest.ts'
 import { allocatedBytes } from '../lab/images.ts'
+import { useTemporaryFolder } from '../unit/io/temporary-folder.ts'
+import { useProcesses } from './own-processes.ts'
 
 const MIB = 1024 * 1024
 const DISK_BYTES = 64 * MIB
@@ -17,22 +17,10 @@ const BLOCK_COUNT = DISK_BYTES / 4096
 const missing = missingPackages({ 'qemu-system-x86': ['qemu-system-x86_64'] })
 if (missing.length > 0) throw new Error(`These tests need: ${missing.join(', ')}`)
 
-let folder = ''
-const processes: ChildProcess[] = []
 beforeAll(() => void guestFiles())
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'skilfish-guest-'))
-})
-afterEach(async () => {
-  for (const qemu of processes.splice(0)) {
-    if (qemu.exitCode !== null || qemu.signalCode !== null) continue
-    qemu.kill('SIGKILL')
-    await once(qemu, 'exit')
-  }
-  rmSync(folder, { recursive: true, force: true })
-})
 
-const path = (name: string): string => join(folder, name)
+const path = useTemporaryFolder()
+const processes = useProcesses()
 
 function startGuest(disk: string, { commands = '', serial = 'unix' } = {}): ChildProcess {
   const { kernelPath, initrdPath, append } = guestFiles()

@@ -1,7 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
 import { loadLibc } from '../../src/io/index.ts'
 import { runCommand } from '../lab/command.ts'
 import {
@@ -13,16 +11,12 @@ import {
   writeRandomImage,
 } from '../lab/images.ts'
 import { rootfsImage } from '../lab/rootfs-image.ts'
+import { useTemporaryFolder } from '../unit/io/temporary-folder.ts'
 
 const MIB = 1024 ** 2
 const libc = await loadLibc()
 
-let folder = ''
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'skilfish-images-test-'))
-})
-afterEach(() => rmSync(folder, { recursive: true, force: true }))
-const at = (name: string): string => join(folder, name)
+const at = useTemporaryFolder()
 
 describe('random images', () => {
   test('are the same for the same seed, and do not shrink', async () => {

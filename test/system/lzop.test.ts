@@ -1,10 +1,9 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
 import { LZOP_BLOCK_OVERHEAD_BYTES, LZOP_MAX_BLOCK_BYTES, type LzopOptions, LzopWriter } from '../../src/lzo/index.ts'
 import { seededRandom } from '../../src/random.ts'
+import { useTemporaryFolder } from '../unit/io/temporary-folder.ts'
 import { readAll } from '../unit/lzo/read-all.ts'
 import { noise, sampleBytes } from '../unit/lzo/sample.ts'
 
@@ -20,15 +19,9 @@ const PLAIN: Readonly<Record<string, Uint8Array>> = {
   'a program': readFileSync(process.execPath).subarray(0, 8_000_000),
 }
 
-let folder: string
-const path = (name: string): string => join(folder, name)
+const path = useTemporaryFolder()
 const lzop = (...args: string[]): Buffer =>
-  execFileSync('lzop', args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 2 ** 26 })
-
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'skilfish-lzop-'))
-})
-afterEach(() => rmSync(folder, { recursive: true }))
+  execFileSync('lzop', args, { cwd: path(), stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 2 ** 26 })
 
 function write(plain: Uint8Array, blockBytes: number, options: LzopOptions): Buffer {
   const writer = new LzopWriter(options)

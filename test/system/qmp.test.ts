@@ -1,9 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { expect, it } from 'vitest'
 import {
   addBlockNode,
   addNbdExport,
@@ -26,6 +24,8 @@ import {
 } from '../../src/qmp/index.ts'
 import { missingPackages, runCommand } from '../lab/command.ts'
 import { expectFailure } from '../unit/io/expect-failure.ts'
+import { useTemporaryFolder } from '../unit/io/temporary-folder.ts'
+import { useProcesses } from './own-processes.ts'
 
 const MIB = 1024 * 1024
 const WAIT_MS = 30_000
@@ -33,21 +33,8 @@ const WAIT_MS = 30_000
 const missing = missingPackages({ 'qemu-system-x86': ['qemu-system-x86_64'], 'qemu-utils': ['qemu-img'] })
 if (missing.length > 0) throw new Error(`These tests need: ${missing.join(', ')}`)
 
-let folder = ''
-const processes: ChildProcess[] = []
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'skilfish-qmp-'))
-})
-afterEach(async () => {
-  for (const qemu of processes.splice(0)) {
-    if (qemu.exitCode !== null || qemu.signalCode !== null) continue
-    qemu.kill('SIGKILL')
-    await once(qemu, 'exit')
-  }
-  rmSync(folder, { recursive: true, force: true })
-})
-
-const path = (name: string): string => join(folder, name)
+const path = useTemporaryFolder()
+const processes = useProcesses()
 
 /** A machine that is emulated, of 64 MiB, without anything but these nodes and a disk; its guest stands still. */
 async function startQemu(

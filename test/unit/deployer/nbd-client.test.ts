@@ -1,25 +1,22 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { NbdClient } from '../../../src/deployer/host/nbd-client.ts'
 import { expectFailure } from '../io/expect-failure.ts'
+import { useTemporaryFolder } from '../io/temporary-folder.ts'
 
 const SIZE_BYTES = 1024 * 1024
 const TIMEOUT_MS = 5000
 
-let folder = ''
+const inFolder = useTemporaryFolder()
 let server: Server
 let clients: Socket[] = []
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'skilfish-nbd-'))
   clients = []
 })
 afterEach(() => {
   for (const client of clients) client.destroy()
   server.close()
-  rmSync(folder, { recursive: true, force: true })
 })
 
 /** Written from the text of the protocol, doc/proto.md of github.com/NetworkBlockDevice/nbd, apart from the client. */
@@ -65,7 +62,7 @@ interface Script {
 
 /** A server that follows a script, and a place where it listens. */
 async function serve({ greeting = GREETING, agreement: choice = agreement(), onRequest }: Script): Promise<string> {
-  const path = join(folder, 'socket')
+  const path = inFolder('socket')
   server = createServer((socket) => {
     clients.push(socket)
     socket.on('error', () => undefined)
@@ -196,7 +193,7 @@ describe('a server that does not', () => {
   it('says nothing at all, before or after the choice', async () => {
     await expectFailure(connected({ greeting: Buffer.alloc(0) }, 50), 'NBD_FAILED', 'it has not answered for 50 ms')
     server.close()
-    rmSync(join(folder, 'socket'), { force: true })
+    rmSync(inFolder('socket'), { force: true })
     const client = await connected({}, 50)
     await expectFailure(client.read(0, 512), 'NBD_FAILED', 'it has not answered for 50 ms')
   })
