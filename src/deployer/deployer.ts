@@ -17,8 +17,7 @@ import { HostAgent } from './host-agent.ts'
 import type { BaseName, StepHooks, StepResults } from './host-protocol.ts'
 import { baseName } from './names.ts'
 import { forAll } from './parts.ts'
-import { openStorage } from './storage/index.ts'
-import type { Storage, VmRecord } from './storage/index.ts'
+import { openStorage, type Storage, type VmRecord } from './storage/index.ts'
 
 /** How long a guest may take to power down before it is turned off, milliseconds. */
 const SHUTDOWN_TIMEOUT_MS = 60_000
@@ -121,7 +120,7 @@ export class Deployer {
 
   /** What is wanted, and what hosts and storage tell. A host that does not answer is told as the state of its machines. */
   async status(choice: Choice = {}): Promise<readonly VmView[]> {
-    const parts = await forAll('status', this.#named(choice), this.#emit, async (vm): Promise<VmView> => {
+    const parts = await forAll('status', this.#chosen(choice), this.#emit, async (vm): Promise<VmView> => {
       const record = await this.#storage.vmRecord(vm.name)
       const known = { vm: vm.name, host: vm.host, ...(record === undefined ? {} : { record }) }
       try {
@@ -158,14 +157,14 @@ export class Deployer {
     return this.#locked(async () => {
       const base = await this.#base()
       const bytesPerSec = Math.floor(maxBitrate / 8)
-      const work = async (vm: NamedVm): Promise<CommitResult> => {
+      const work = async (vm: VmPlan): Promise<CommitResult> => {
         const record = await this.#record(vm.name)
         const host = record.host ?? vm.host
         const place = this.#place({ ...vm, host })
         const hooks = this.#hooks('commit')(vm)
         return commitVm({ storage: this.#storage, agent: this.#agent(host), place, record, base, bytesPerSec, hooks })
       }
-      return forAll('commit', this.#named(choice), this.#emit, work, atOnce)
+      return forAll('commit', this.#chosen(choice), this.#emit, work, atOnce)
     })
   }
 
@@ -207,7 +206,7 @@ export class Deployer {
     await this.#storage.setClusterRecord(bitsPerSec === undefined ? {} : { maxBitrate: bitsPerSec })
   }
 
-  async #boot(vm: NamedVm, base: BaseName): Promise<BootResult> {
+  async #boot(vm: VmPlan, base: BaseName): Promise<BootResult> {
     const record = await this.#record(vm.name)
     if (record.committing !== undefined) {
       throw new SkilfishError('VM_STATE', `cannot boot ${vm.name}: a commit of it was interrupted; commit again first`)
@@ -275,16 +274,12 @@ export class Deployer {
     })
   }
 
-  #named(choice: Choice): readonly NamedVm[] {
-    return this.#chosen(choice)
-  }
-
   #each<Result>(
     operation: Operation,
     choice: Choice,
-    work: (vm: NamedVm) => Promise<Result>,
+    work: (vm: VmPlan) => Promise<Result>,
   ): Promise<readonly Part<Result>[]> {
-    return forAll(operation, this.#named(choice), this.#emit, (vm) => {
+    return forAll(operation, this.#chosen(choice), this.#emit, (vm) => {
       this.#signal.throwIfAborted()
       return work(vm)
     })
@@ -302,5 +297,3 @@ export class Deployer {
     }
   }
 }
-
-type NamedVm = VmPlan
