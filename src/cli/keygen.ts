@@ -10,7 +10,6 @@ import { runProgram, type Ending } from './program.ts'
 await runProgram({
   name: 'skilfish-keygen',
   parse: () => parseKeygenCommand(process.argv.slice(2)),
-  streams: () => ({ json: process.stdout, text: process.stderr }),
   run,
 })
 

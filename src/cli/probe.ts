@@ -8,7 +8,6 @@ import { formatBytes, formatCount, formatShare, formatTable, formatTime } from '
 await runProgram({
   name: 'skilfish-probe',
   parse: () => parseProbeCommand(process.argv.slice(2)),
-  streams: () => ({ json: process.stdout, text: process.stderr }),
   run,
 })
 

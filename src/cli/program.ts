@@ -29,12 +29,15 @@ interface RunnableCommand {
 export async function runProgram<Command extends RunnableCommand>(options: {
   readonly name: string
   readonly parse: () => Command | { readonly kind: 'text'; readonly text: string }
-  readonly streams: (command: Command) => OutputStreams
+  /** Default: JSON to standard output, text to standard error. */
+  readonly streams?: (command: Command) => OutputStreams
   readonly run: (command: Command, context: ProgramContext) => Promise<Ending>
 }): Promise<never> {
   const { name } = options
   const command = await parsed(name, options.parse)
-  const output = createOutput(name, command.output, options.streams(command), process.env)
+  // Not before it is known that they may be touched: standard output may be the target.
+  const streams = options.streams?.(command) ?? { json: process.stdout, text: process.stderr }
+  const output = createOutput(name, command.output, streams, process.env)
   const interruption = new Interruption({
     onFirst: () => output.note('stopping, the other end is told; press Ctrl-C again to end at once'),
     // The display goes at once; what is not yet written is left.

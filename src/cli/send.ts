@@ -15,7 +15,6 @@ import { isForegroundProcess, listenForKey } from './start-key.ts'
 await runProgram({
   name: 'skilfish-send',
   parse: () => parseSendCommand(process.argv.slice(2)),
-  streams: () => ({ json: process.stdout, text: process.stderr }),
   run,
 })
 

@@ -14,7 +14,6 @@ if (process.argv[2] === 'host' && process.argv.length === 3) process.exit(await 
 await runProgram({
   name: 'skilfish',
   parse: () => parseDeployCommand(process.argv.slice(2)),
-  streams: () => ({ json: process.stdout, text: process.stderr }),
   run,
 })
 
