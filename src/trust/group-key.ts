@@ -1,5 +1,6 @@
 import { createSecretKey, randomBytes, scrypt, type KeyObject } from 'node:crypto'
 import { SkilfishError } from '../errors.ts'
+import { readKeyFile } from '../io/index.ts'
 
 /** Bytes of a group key: an AES-256 key's worth of entropy. */
 const GROUP_KEY_BYTES = 32
@@ -76,6 +77,15 @@ export function groupKeyOf(bytes: Uint8Array): KeyObject {
   if (bytes.length !== GROUP_KEY_BYTES)
     throw new RangeError(`key must have ${GROUP_KEY_BYTES} bytes, got ${bytes.length}`)
   return createSecretKey(bytes)
+}
+
+/**
+ * A group key from its file, or from its 32 bytes.
+ * @throws SkilfishError KEY_UNREADABLE, KEY_EXPOSED, KEY_INVALID
+ */
+export async function loadGroupKey(key: string | Uint8Array | undefined): Promise<KeyObject | undefined> {
+  if (key === undefined) return undefined
+  return typeof key === 'string' ? parseGroupKey(key, await readKeyFile(key, 'secret')) : groupKeyOf(key)
 }
 
 function parseKey(label: string, digits: string): KeyObject {

@@ -3,9 +3,9 @@ import { readKeyFile } from '../io/index.ts'
 import type { Id64, ReceiverSessionTrust, ReceiverTrust, TrustMode } from '../protocol/index.ts'
 import { hasSignature, hasTag, tagOf } from './control-seal.ts'
 import { FrameOpener } from './frame-seal.ts'
+import { loadGroupKey } from './group-key.ts'
 import { NhPacketGuard } from './packet-guard.ts'
-import { blindDigest, loadGroupKey } from './sender-keys.ts'
-import { SessionKeys, sessionBytes } from './session-keys.ts'
+import { blindDigest, SessionKeys, sessionBytes } from './session-keys.ts'
 import { parseVerifyingKey } from './signing-key.ts'
 
 /** What a receiver makes of the frames of one session. */
@@ -61,7 +61,7 @@ export class ReceiverKeys {
       ...((keys !== undefined || isSigned) && {
         opener: new FrameOpener({ session, imageId, keys, isSigned, verifyKey: this.#verifyKey }),
       }),
-      rootDigest: (plain) => (keys === undefined ? plain : blindDigest(keys, plain)),
+      rootDigest: (plain) => blindDigest(keys, plain),
     }
   }
 

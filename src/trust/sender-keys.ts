@@ -1,11 +1,11 @@
-import { createHmac, type KeyObject } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import { readKeyFile } from '../io/index.ts'
 import type { Id64, SenderTrust, TrustMode } from '../protocol/index.ts'
 import { hasTag, signatureOf, tagOf } from './control-seal.ts'
 import { FrameSealer } from './frame-seal.ts'
-import { groupKeyOf, parseGroupKey } from './group-key.ts'
+import { loadGroupKey } from './group-key.ts'
 import { NhPacketGuard } from './packet-guard.ts'
-import { SessionKeys } from './session-keys.ts'
+import { blindDigest, SessionKeys } from './session-keys.ts'
 import { parseSigningKey } from './signing-key.ts'
 
 /** What protects one session at its sender. */
@@ -66,20 +66,7 @@ export class SenderKeys implements TrustMode {
           guard: new NhPacketGuard(keys.get('packetHash'), keys.get('packetPads')),
         }),
       },
-      rootDigest: (plain) => (keys === undefined ? plain : blindDigest(keys, plain)),
+      rootDigest: (plain) => blindDigest(keys, plain),
     }
   }
-}
-
-/** A digest that only holders of the group key can compare: HMAC-SHA-256, 32 bytes. */
-export const blindDigest = (keys: SessionKeys, digest: Uint8Array): Uint8Array =>
-  createHmac('sha256', keys.get('rootDigest')).update(digest).digest()
-
-/**
- * A group key from its file, or from its 32 bytes.
- * @throws SkilfishError KEY_UNREADABLE, KEY_EXPOSED, KEY_INVALID
- */
-export async function loadGroupKey(key: string | Uint8Array | undefined): Promise<KeyObject | undefined> {
-  if (key === undefined) return undefined
-  return typeof key === 'string' ? parseGroupKey(key, await readKeyFile(key, 'secret')) : groupKeyOf(key)
 }

@@ -1,4 +1,4 @@
-import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
+import { createHmac, createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
 import type { Id64 } from '../protocol/index.ts'
 
 /** What each key of a session is for. */
@@ -45,3 +45,7 @@ export class SessionKeys {
     return key
   }
 }
+
+/** A digest that only holders of the group key can compare: HMAC-SHA-256, 32 bytes. Without one it stays as it is. */
+export const blindDigest = (keys: SessionKeys | undefined, digest: Uint8Array): Uint8Array =>
+  keys === undefined ? digest : createHmac('sha256', keys.get('rootDigest')).update(digest).digest()
