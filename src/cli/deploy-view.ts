@@ -2,7 +2,7 @@ import type { DeployerEvent, FetchResult, Part, SwitchResult, VmView } from '../
 import { formatBitrate } from '../ratelimit/index.ts'
 import type { DeployName } from './deploy-command.ts'
 import type { Outcome, Output } from './output.ts'
-import { formatBytes, formatPercent, formatTime } from './quantities.ts'
+import { formatBytes, formatCount, formatPercent, formatTime } from './quantities.ts'
 
 /** Shows what a deployer does: a line for each thing begun, done or failed, and how far the slowest host or machine is. */
 export class DeployView {
@@ -49,11 +49,13 @@ type Results = FetchResult | readonly VmView[] | readonly Part<unknown>[]
 /** What an operation came to, for programs and for people. */
 export function resultOf(operation: DeployName, results: Results): Outcome {
   const raw = { operation, results }
-  if (operation === 'status')
-    return { raw, summary: table(STATUS_HEADS, (results as readonly VmView[]).map(statusRow)) }
-  if ('multicastBytes' in results) return { raw, summary: fetchSummary(results) }
-  const parts = results as readonly Part<unknown>[]
-  return { raw, summary: table(['', 'host', 'time', ''], parts.map(partRow)) }
+  return { raw, summary: 'multicastBytes' in results ? fetchSummary(results) : summaryOf(results) }
+}
+
+function summaryOf(results: readonly VmView[] | readonly Part<unknown>[]): readonly string[] {
+  const isViews = (all: typeof results): all is readonly VmView[] => all.every((one) => 'vm' in one)
+  if (isViews(results)) return table(STATUS_HEADS, results.map(statusRow))
+  return table(['', 'host', 'time', ''], results.map(partRow))
 }
 
 const STATUS_HEADS = ['machine', 'host', 'state', 'base', 'generation', 'changed']
@@ -68,7 +70,8 @@ function statusRow(view: VmView): readonly string[] {
 }
 
 function partRow({ name, host, elapsedMs, result, error }: Part<unknown>): readonly string[] {
-  return [name, host, formatMs(elapsedMs), error === undefined ? detail(result) : `failed: ${error.message}`]
+  // Why is told below, by the failure.
+  return [name, host, formatMs(elapsedMs), error === undefined ? detail(result) : 'failed']
 }
 
 /** The numbers that matter of each kind of result. */
@@ -94,7 +97,7 @@ function detail(result: unknown): string {
 function fetchSummary({ multicastBytes, hosts, vms }: FetchResult): readonly string[] {
   const cached = hosts.filter(({ result }) => result?.isCached === true).length
   return [
-    `${hosts.length - cached} hosts received the template, ${formatBytes(multicastBytes)} on the wire; ${cached} had it`,
+    `${formatCount(hosts.length - cached, 'host')} received the template, ${formatBytes(multicastBytes)} on the wire; ${cached} had it`,
     ...vms.map(({ name, result }) => `${name}: ${formatBytes(result?.copiedBytes ?? 0)} of its own`),
   ]
 }
