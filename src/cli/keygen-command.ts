@@ -22,7 +22,7 @@ const FORM: ProgramForm<typeof OPTIONS> = {
     'skilfish-keygen --sign golden.key',
     'skilfish-keygen --passphrase group.key < passphrase.txt',
   ],
-  exits: ['success', 'internal', 'usage', 'storage'],
+  exits: ['success', 'internal', 'usage', 'storage', 'interrupted'],
 }
 
 /** What `skilfish-keygen` is to do. */

@@ -5,7 +5,7 @@ import { SkilfishError } from '../errors.ts'
 import { createKeyFile } from '../io/index.ts'
 import { createKeyText, createPassphraseText, createSigningTexts } from '../trust/index.ts'
 import { parseKeygenCommand, type KeygenCommand } from './keygen-command.ts'
-import { runProgram, type Ending } from './program.ts'
+import { runProgram, type Ending, type ProgramContext } from './program.ts'
 
 await runProgram({
   name: 'skilfish-keygen',
@@ -13,7 +13,7 @@ await runProgram({
   run,
 })
 
-async function run({ path, make }: KeygenCommand): Promise<Ending> {
+async function run({ path, make }: KeygenCommand, { interruption }: ProgramContext): Promise<Ending> {
   if (make === 'pair') {
     const publicPath = `${path}.pub`
     const { privateText, publicText } = createSigningTexts()
@@ -29,7 +29,8 @@ async function run({ path, make }: KeygenCommand): Promise<Ending> {
       `made ${publicPath}, for --verify-key of receivers`,
     ])
   }
-  await createKeyFile(path, make === 'key' ? createKeyText() : createPassphraseText(await readLine()), 'secret')
+  const text = make === 'key' ? createKeyText() : createPassphraseText(await readLine(interruption.signal))
+  await createKeyFile(path, text, 'secret')
   return told([`made ${path}, for --key-file of the sender and of all receivers`])
 }
 
@@ -38,8 +39,9 @@ function told(summary: readonly string[]): Ending {
 }
 
 /** The first line of standard input. */
-async function readLine(): Promise<string> {
+async function readLine(signal: AbortSignal): Promise<string> {
   if (process.stdin.isTTY) process.stderr.write('Passphrase (shown as you type): ')
-  for await (const line of createInterface({ input: process.stdin })) return line
+  for await (const line of createInterface({ input: process.stdin, signal })) return line
+  if (signal.aborted) throw new SkilfishError('INTERRUPTED', 'nothing was made')
   throw new SkilfishError('KEY_INVALID', 'cannot make a group key from a passphrase: standard input is empty')
 }

@@ -39,7 +39,7 @@ export async function runProgram<Command extends RunnableCommand>(options: {
   const streams = options.streams?.(command) ?? { json: process.stdout, text: process.stderr }
   const output = createOutput(name, command.output, streams, process.env)
   const interruption = new Interruption({
-    onFirst: () => output.note('stopping, the other end is told; press Ctrl-C again to end at once'),
+    onFirst: () => output.note('stopping; press Ctrl-C again to end at once'),
     // The display goes at once; what is not yet written is left.
     onSecond: () => void output.close(),
   })

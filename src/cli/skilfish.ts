@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { readFile } from 'node:fs/promises'
+import { addAbortSignal } from 'node:stream'
 import { text as readStream } from 'node:stream/consumers'
 import { ClusterFailedError, Deployer, parseCluster, type ClusterPlan } from '../deployer/index.ts'
 import { SkilfishError } from '../errors.ts'
@@ -18,17 +19,17 @@ await runProgram({
 })
 
 async function run(command: DeployCommand, { output, interruption }: ProgramContext): Promise<Ending> {
-  const plan = await readPlan(command)
+  const { signal } = interruption
   const view = new DeployView(output)
-  const deployer = new Deployer(plan, { signal: interruption.signal, onEvent: (event) => view.show(event) })
   try {
+    const plan = await readPlan(command, signal)
+    const deployer = new Deployer(plan, { signal, onEvent: (event) => view.show(event) })
     return { outcome: await perform(command, deployer) }
   } catch (error) {
-    if (error instanceof ClusterFailedError) return { error, outcome: resultOf(command.name, error.parts) }
+    const reached = error instanceof ClusterFailedError ? { outcome: resultOf(command.name, error.parts) } : {}
     // What a step does when it is told to stop differs; all of it was asked for.
-    if (interruption.signal.aborted)
-      return { error: new SkilfishError('INTERRUPTED', `${command.name} was interrupted`, { cause: error }) }
-    return { error }
+    const text = `${command.name} was interrupted`
+    return { error: signal.aborted ? new SkilfishError('INTERRUPTED', text, { cause: error }) : error, ...reached }
   }
 }
 
@@ -38,7 +39,7 @@ async function perform(command: DeployCommand, deployer: Deployer): Promise<Outc
   switch (name) {
     case 'up':
       await deployer.up(choice)
-      return resultOf('status', await deployer.status(choice))
+      return resultOf(name, await deployer.status(choice))
     case 'create':
       return resultOf(name, await deployer.create(choice))
     case 'boot':
@@ -71,9 +72,9 @@ async function perform(command: DeployCommand, deployer: Deployer): Promise<Outc
   }
 }
 
-async function readPlan({ path, set = [] }: DeployCommand): Promise<ClusterPlan> {
+async function readPlan({ path, set = [] }: DeployCommand, signal: AbortSignal): Promise<ClusterPlan> {
   if (path === undefined) return parseCluster('', 'what --set gives', set)
-  if (path === '-') return parseCluster(await readStream(process.stdin), 'standard input', set)
+  if (path === '-') return parseCluster(await readStream(addAbortSignal(signal, process.stdin)), 'standard input', set)
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     const isAbsent = (cause as NodeJS.ErrnoException).code === 'ENOENT'
     const reason = isAbsent ? 'it does not exist' : cause instanceof Error ? cause.message : String(cause)

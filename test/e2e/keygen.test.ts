@@ -53,3 +53,14 @@ it('skilfish-keygen takes a passphrase from standard input', async () => {
   expect(await short.ended).toMatchObject({ status: 2 })
   expect(() => statSync(at('other.key'))).toThrow('ENOENT')
 })
+
+it('skilfish-keygen ends by Ctrl-C while it waits for a passphrase', async () => {
+  const program = start('keygen', ['--passphrase', at('group.key')])
+  program.process.stdin?.write('half a line')
+  await program.catchesSignals()
+  program.process.kill('SIGINT')
+  const { status, stderr } = await program.ended
+  expect(status).toBe(130)
+  expect(stderr).toContain('nothing was made')
+  expect(() => statSync(at('group.key'))).toThrow('ENOENT')
+})

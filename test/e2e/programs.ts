@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach } from 'vitest'
@@ -39,7 +39,7 @@ const TIME_LIMIT_MS = 60_000
 
 /** Starts one of the programs in `dist`. Whatever it leaves running is killed after the test. */
 export const start = (
-  name: 'send' | 'recv' | 'keygen' | 'demo',
+  name: 'send' | 'recv' | 'keygen' | 'demo' | 'skilfish',
   args: readonly string[],
   options: SpawnOptions = {},
 ): Program => new Program(process.execPath, [join(DIST, `cli/${name}.js`), ...args], options)
@@ -63,6 +63,18 @@ export class Program {
         resolve({ status: status ?? undefined, stdout: Buffer.concat(this.#stdout), stderr: this.#stderr })
       })
     })
+  }
+
+  /**
+   * Resolves when it listens for signals: a program that waits for its standard input says nothing. Linux only. SIGHUP (bit 0) is the
+   * last that it listens for, and the one that Node.js itself does not catch.
+   */
+  async catchesSignals(): Promise<void> {
+    const isCaught = (): boolean => {
+      const status = readFileSync(`/proc/${this.process.pid}/status`, 'utf8')
+      return (Number.parseInt(/^SigCgt:\t(\w+)$/m.exec(status)?.[1]?.slice(-8) ?? '0', 16) & 1) !== 0
+    }
+    while (!isCaught()) await new Promise((resolve) => setTimeout(resolve, 20))
   }
 
   /** Resolves when standard output and error together hold `text`. */
