@@ -80,6 +80,8 @@ export function parseCommandLine<Forms extends OptionForms>(
     if (error.exitCode === 0) return { kind: 'text', text }
     throw new SkilfishError('OPTION_INVALID', tidy(error.message), { cause: error })
   }
+  // An empty variable in a script.
+  if (command.args[0] === '') throw new SkilfishError('OPTION_INVALID', `cannot use "" as ${form.operand}: it is empty`)
   const given = command.opts<Record<string, unknown>>()
   const values = options.map(([key, option]) => {
     const value = given[option.attributeName()]

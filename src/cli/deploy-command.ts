@@ -152,7 +152,7 @@ function formOf(name: DeployName): ProgramForm<typeof OPTIONS> {
 }
 
 const EXAMPLES: Partial<Record<DeployName, readonly string[]>> = {
-  up: ['skilfish up --set vmDefaults.memoryMiB=2048 --set vms.0.host=node7 cluster.yaml'],
+  up: ['skilfish up --set vmDefaults.cpus=4 --set vms.0.host=node7 cluster.yaml'],
   fetch: ['skilfish fetch --set-max-bitrate 10MB/s cluster.yaml'],
   commit: ['skilfish commit --vms db1,db2 cluster.yaml'],
   evict: ['skilfish evict --keep 200G cluster.yaml'],

@@ -37,7 +37,8 @@ const OPTIONS = {
     'UDP port that answers come to, for firewalls [any]',
     countParser(1, 65_535),
   ),
-  ...OUTPUT_OPTIONS,
+  json: OUTPUT_OPTIONS.json,
+  quiet: OUTPUT_OPTIONS.quiet,
 }
 
 /** Options for one of the two ends only. */
@@ -53,7 +54,7 @@ const FORM: ProgramForm<typeof OPTIONS> = {
   groups: {
     Probe: ['listen', 'disk', 'bitrate', 'time', 'startTimeout'],
     Network: ['group', 'interface', 'ttl', 'mtu', 'feedbackPort'],
-    Output: ['json', 'quiet', 'verbose'],
+    Output: ['json', 'quiet'],
   },
   notes: [],
   examples: ['skilfish-probe --listen --disk /var/tmp', 'skilfish-probe --interface eth1 --bitrate 900M'],

@@ -53,3 +53,8 @@ it.each(HELPS)('docs/command-line.md shows the help of %s as it is', (program, c
   const [, shown] = read('command-line.md').split(`<!-- help: ${program} -->\n\n\`\`\`\n`)
   expect(shown?.split('\n```\n')[0]).toBe(command.kind === 'text' ? command.text.trimEnd() : 'no help')
 })
+
+it.each(HELPS)('the help of %s fits into 80 columns', (_program, command) => {
+  const lines = command.kind === 'text' ? command.text.split('\n') : ['no help'.padEnd(81)]
+  expect(lines.filter((line) => line.length > 80)).toEqual([])
+})

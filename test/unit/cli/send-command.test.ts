@@ -70,6 +70,7 @@ describe('what skilfish-send takes', () => {
 describe('what skilfish-send refuses', () => {
   it.each([
     [[], "missing required argument 'SOURCE'"],
+    [[''], 'cannot use "" as SOURCE: it is empty'],
     [['a', 'b'], 'too many arguments; expected 1 argument but got 2'],
     [['--frobnicate', 'x'], "unknown option '--frobnicate'"],
     [['--minreceivers', '3', 'x'], "unknown option '--minreceivers'; did you mean --min-receivers?"],
