@@ -3,26 +3,18 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { missingPackages, runCommand } from '../lab/command.ts'
-import { Lab, type LabOptions } from '../lab/lab.ts'
+import { Lab } from '../lab/lab.ts'
 import { listNamespaces } from '../lab/namespaces.ts'
 import { runLabOwner } from './lab-owner.ts'
+import { useLabs } from './own-labs.ts'
 
 const PROBE = fileURLToPath(new URL('../lab/udp-probe.mjs', import.meta.url))
 const PORT = 5000
 const PACKETS = 20_000
 
-const labs: Lab[] = []
-afterEach(() => {
-  for (const lab of labs.splice(0)) lab.down()
-})
-
-function up(options: LabOptions): Lab {
-  const lab = Lab.up(options)
-  labs.push(lab)
-  return lab
-}
+const up = useLabs()
 
 /** The lines of a child's output, one a call. */
 function lines(child: ChildProcess): () => Promise<string> {

@@ -1,8 +1,9 @@
-import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { loadLibc, NO_FFI_VARIABLE } from '../../src/io/libc.ts'
 import { runCommand } from '../lab/command.ts'
-import { Lab, type LabHost, type LabOptions } from '../lab/lab.ts'
+import type { Lab, LabHost } from '../lab/lab.ts'
 import { CompiledIo, type IoProcess } from './io-process.ts'
+import { useLabs } from './own-labs.ts'
 
 const MTU_BYTES = 1500
 const RUNS = 20
@@ -11,16 +12,7 @@ const hasFfi = (await loadLibc()) !== undefined
 const io = new CompiledIo()
 afterAll(() => io.remove())
 
-const labs: Lab[] = []
-afterEach(() => {
-  for (const lab of labs.splice(0)) lab.down()
-})
-
-function up(options: LabOptions): Lab {
-  const lab = Lab.up(options)
-  labs.push(lab)
-  return lab
-}
+const up = useLabs()
 
 const openAt = (role: string, group: string, more = '{}'): string => `
 const group = parseGroup('${group}', 5000)
