@@ -1,9 +1,9 @@
-import { createSocket, type Socket, type SocketOptions } from 'node:dgram'
+import type { Socket } from 'node:dgram'
 import { SkilfishError } from '../errors.ts'
+import { bindSocket, type BindOptions } from './bind-socket.ts'
 import { DatagramSender, type SendCallback } from './datagram-sender.ts'
-import { formatEndpoint, needsInterface, type GroupAddress, type IpFamily } from './group-address.ts'
-import { loadLibc, NO_FFI_VARIABLE } from './libc.ts'
-import { LinuxSocket, type ReceiveQueue } from './linux-socket.ts'
+import { formatEndpoint, needsInterface, type GroupAddress } from './group-address.ts'
+import type { LinuxSocket, ReceiveQueue } from './linux-socket.ts'
 import { networkError } from './network-error.ts'
 import { zoneOf, type NetworkInterface } from './network-interface.ts'
 
@@ -13,17 +13,7 @@ const DEFAULT_RECV_BUFFER_BYTES = 8_388_608
 /** Send buffer to ask for: keeps the device busy from one timer of the sender to the next. Our choice. */
 const DEFAULT_SEND_BUFFER_BYTES = 4_194_304
 
-export interface UdpSocketOptions {
-  readonly group: GroupAddress
-  /**
-   * A sender is bound to a free port, sends to the group and gets the receivers' feedback. A receiver is bound to the group
-   * and its port, which other receivers on this host may share (each gets every packet), and sends feedback.
-   */
-  readonly role: 'sender' | 'receiver'
-  /** Where the group is sent to or joined, of the group's family; undefined: as the system's routes have it. */
-  readonly interface?: NetworkInterface | undefined
-  /** Port to which a sender is bound, 1 to 65,535. Default: one that is free. */
-  readonly feedbackPort?: number
+export interface UdpSocketOptions extends BindOptions {
   /** Routers that packets to the group may pass, plus one: 1 (the default) stays on the link. 0 to 255. */
   readonly ttl?: number
   /**
@@ -35,8 +25,6 @@ export interface UdpSocketOptions {
   readonly recvBufferBytes?: number
   /** Send buffer to ask the kernel for, bytes. Default 4 MiB. */
   readonly sendBufferBytes?: number
-  /** `off`: plain sends and receives even where the kernel could do better. Default `auto`. */
-  readonly offload?: 'auto' | 'off'
 }
 
 /** What the kernel gave. */
@@ -195,79 +183,11 @@ export class UdpSocket {
   }
 }
 
-interface BoundSocket {
-  readonly socket: Socket
-  readonly linux?: LinuxSocket
-  readonly note?: string
-}
-
-async function bindSocket(options: UdpSocketOptions): Promise<BoundSocket> {
-  const { group, role, interface: networkInterface } = options
-  const isReceiver = role === 'receiver'
-  // Bound to the group, a socket does not get what is sent to other groups on its port. Only Linux is known to allow it.
-  const bound = isReceiver ? group : wildcard(group.family, options.feedbackPort)
-  const off = options.offload === 'off' ? { note: 'offload is turned off' } : {}
-  const libc = await loadLibc()
-  if (libc) {
-    const scopeIndex = needsInterface(group) ? (networkInterface?.index ?? 0) : 0
-    const linux = LinuxSocket.open(libc, group.family, bound, isReceiver, scopeIndex)
-    return { socket: await adopt(linux, group.family), linux, ...off }
-  }
-  const socket = createSocket(socketOptions(group.family, isReceiver))
-  await whenBound(socket, () => {
-    const zone = networkInterface && needsInterface(group) ? `%${zoneOf(networkInterface)}` : ''
-    const address = isReceiver && process.platform === 'linux' ? { address: group.address + zone } : {}
-    socket.bind({ ...address, port: bound?.port ?? 0, exclusive: true })
-  })
-  return { socket, note: missingFfi(), ...off }
-}
-
 /** What was attempted, to go after "cannot". */
 function attempt({ group, role, feedbackPort }: UdpSocketOptions): string {
   const label = formatEndpoint(group.address, group.port)
   if (role === 'receiver') return `join the group ${label}`
   return feedbackPort === undefined ? `open a socket for the group ${label}` : `open the feedback port ${feedbackPort}`
-}
-
-const wildcard = (family: IpFamily, port: number | undefined): GroupAddress | undefined =>
-  port === undefined ? undefined : { address: family === 4 ? '0.0.0.0' : '::', port, family }
-
-/** Hands the descriptor to Node.js, which closes it with the socket. */
-async function adopt(linux: LinuxSocket, family: IpFamily): Promise<Socket> {
-  const socket = createSocket(socketOptions(family, false))
-  try {
-    await whenBound(socket, () => socket.bind({ fd: linux.fd, exclusive: true }))
-  } catch (error) {
-    linux.close()
-    throw error
-  }
-  return socket
-}
-
-async function whenBound(socket: Socket, bind: () => void): Promise<void> {
-  try {
-    await new Promise<void>((resolve, reject) => {
-      // Before `bind`: with a descriptor the event comes during the call.
-      socket.once('listening', resolve).once('error', reject)
-      bind()
-    })
-  } catch (error) {
-    socket.close()
-    throw error
-  }
-}
-
-const socketOptions = (family: IpFamily, reuseAddr: boolean): SocketOptions => ({
-  type: family === 4 ? 'udp4' : 'udp6',
-  reuseAddr,
-  ipv6Only: family === 6,
-  // Addresses here are numeric. An answer at once has the packet leave within the call of `send`.
-  lookup: (address, _options, callback) => callback(null, address, family),
-})
-
-function missingFfi(): string {
-  if (process.platform !== 'linux') return 'only Linux has it'
-  return process.env[NO_FFI_VARIABLE] ? `${NO_FFI_VARIABLE} is set` : 'the optional package koffi cannot be loaded'
 }
 
 function prepareSending(socket: Socket, linux: LinuxSocket | undefined, options: UdpSocketOptions): void {
