@@ -71,6 +71,18 @@ describe('random loss', () => {
   })
 })
 
+// 4 MiB of buffers, and as much and more under way at the rate that the link allows. When parity waited behind slices that were sent
+// again whole, or the rate fell for as long as buffers were full, it fell to 1 Mbit/s, and they took more than 300 and 216 s.
+test.each([20, 60])('few buffers and %d ms each way do not stop a group that loses much', (delayMs) => {
+  const way = { lossRatio: 0.05, delayUs: delayMs * 1000 }
+  const world = simulateSuccess({
+    ...{ seed: 1, dataBytes: 64 * 1_048_576, sliceBytes: 262_144, sender: { windowSlices: 256 } },
+    ...{ path: { down: way, up: way }, receivers: times(4, { bufferSlices: 16 }), limitUs: 300_000_000 },
+    network: { uplink: { bitsPerSec: 800_000_000, queueBytes: 1_000_000 } },
+  })
+  expect(world.nowUs).toBeLessThan(120_000_000)
+})
+
 describe('bursts of loss', () => {
   const bursts = { enterRatio: 0.004, leaveRatio: 0.1, lossRatio: 0.9 }
 

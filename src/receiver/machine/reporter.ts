@@ -7,6 +7,9 @@ const MAX_WORD = 0xffff_ffff
 /** Share of the interval by which it varies, so that receivers do not fall into step. Ours. */
 const JITTER = 0.1
 
+/** Buffers that take longer to fill at the present rate are not full because of it, microseconds. Ours: what the holdoff grows to, twice. */
+const SLOW_FILL_US = 2_000_000
+
 /** Times reports and fills them in: counts are those since the report before. */
 export class Reporter {
   /** How full the driver's queues are, 0 to 100. */
@@ -54,8 +57,11 @@ export class Reporter {
     const lostPackets = assembly.lostPackets - this.#reportedLosses
     this.#reportedPackets = packets
     this.#reportedLosses = assembly.lostPackets
-    // Slices that wait for repair fill buffers too, but a lower rate would not empty them: they count once they leave no room.
-    const hasDropped = assembly.droppedForBuffers > this.#reportedDrops
+    // Slices that wait for repair fill buffers too, but a lower rate would not empty them: they count once they leave no room, and
+    // only where a lower rate leaves them more time than any repair takes.
+    const { rateBitsPerSec } = announce
+    const fillUs = rateBitsPerSec === 0 ? 0 : (assembly.bufferBytes * 8e6) / rateBitsPerSec
+    const hasDropped = assembly.droppedForBuffers > this.#reportedDrops && fillUs < SLOW_FILL_US
     this.#reportedDrops = assembly.droppedForBuffers
     return {
       settledCount: assembly.settled.count,

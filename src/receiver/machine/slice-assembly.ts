@@ -92,6 +92,11 @@ export class SliceAssembly {
     return this.#bufferSlices - this.open.size - this.#whole.size
   }
 
+  /** What all buffers together hold. */
+  get bufferBytes(): number {
+    return this.#bufferSlices * this.#geometry.sliceBytes
+  }
+
   get queuePercent(): number {
     return Math.round((100 * (this.open.size + this.#whole.size)) / this.#bufferSlices)
   }

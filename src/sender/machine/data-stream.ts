@@ -7,8 +7,14 @@ import type { SenderMachineOptions } from './sender-options.ts'
 import type { SliceTable } from './slice-table.ts'
 import { SparedSlices } from './spared-slices.ts'
 
-/** Symbols of the main pass for each repair, at least: so repairs take up to a third of the rate. Ours. */
+/** Symbols of the main pass for each one of a slice that is wanted whole, at least: so these take up to a third of the rate. Ours. */
 const PASS_SYMBOLS = 2
+
+/**
+ * The same for each one of a slice that receivers hold part of, so that these take up to two fifths: more, since until they have come,
+ * buffers are full and the main pass is in vain. Ours.
+ */
+const PARTLY_PASS_SYMBOLS = 1.5
 
 type StreamOptions = ConstructorParameters<typeof PacketWriter>[0] & Pick<SenderMachineOptions, 'fec' | 'canReread'>
 
@@ -30,8 +36,8 @@ export class DataStream {
   #passSlice = 0
   #passSymbol = 0
   #begunCount = 0
-  /** Symbols of the main pass that go before the next repair. */
-  #passDueCount = 0
+  /** Symbols that repairs owe to the main pass: from one on, it comes first. */
+  #passDebt = 0
   readonly #counters = { sourceSymbols: 0, proactiveSymbols: 0, paritySymbols: 0, resentSymbols: 0 }
 
   constructor(options: StreamOptions, table: SliceTable, window: FrameWindow, planner: RepairPlanner) {
@@ -96,14 +102,14 @@ export class DataStream {
     const due = this.#planner.dueSlice(nowUs)
     const hasPass = this.#window.has(this.#passSlice)
     // Repairs go first, but leave the main pass its share: who asks for everything must not stop it.
-    if (due !== undefined && (!hasPass || this.#passDueCount === 0)) this.#repairInto(nowUs, into, at, due)
+    if (due !== undefined && (!hasPass || this.#passDebt < 1)) this.#repairInto(nowUs, into, at, due)
     else if (hasPass) this.#passInto(nowUs, into, at, group)
     else return false
     return true
   }
 
   #repairInto(nowUs: Micros, into: Uint8Array, at: number, slice: number): void {
-    this.#passDueCount = PASS_SYMBOLS
+    this.#passDebt += this.#planner.isPartly(slice) ? PARTLY_PASS_SYMBOLS : PASS_SYMBOLS
     const sourceCount = this.#window.sourceSymbolCount(slice)!
     const symbol = this.#planner.takeSymbol(nowUs, slice, sourceCount)
     if (symbol < sourceCount) this.#counters.resentSymbols++
@@ -112,7 +118,7 @@ export class DataStream {
   }
 
   #passInto(nowUs: Micros, into: Uint8Array, at: number, { groupCount, grttUs }: Group): void {
-    this.#passDueCount = Math.max(0, this.#passDueCount - 1)
+    this.#passDebt = Math.max(0, this.#passDebt - 1)
     const slice = this.#passSlice
     const sourceCount = this.#window.sourceSymbolCount(slice)!
     const symbol = this.#table.advance(slice)

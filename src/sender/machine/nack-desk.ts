@@ -65,7 +65,8 @@ export class NackDesk {
       const before = this.#planner.pending(slice)
       const pending = this.#planner.ask(nowUs, { slice, deficit, heard }, dueUs, guardUs)
       if (pending === undefined) return true
-      this.#allowance.take(Math.min(pending, this.#sliceSymbols) - Math.min(before, this.#sliceSymbols))
+      const after = this.#planner.pending(slice)
+      this.#allowance.take(Math.min(after, this.#sliceSymbols) - Math.min(before, this.#sliceSymbols))
       if (this.#window.has(slice)) this.#outbox.echo(slice, pending)
       else this.#outbox.echoDeferred({ first: slice, count: 1 })
       return true

@@ -337,6 +337,19 @@ describe('reports', () => {
     expect(queues().at(-1)).toBe(10)
   })
 
+  test('do not tell of full buffers where a lower rate would not empty them', () => {
+    // Ten buffers of 16 KB: 2.1 s at 0.6 Mbit/s.
+    const told = [0.6e6, 1e6].map((rateBitsPerSec) => {
+      const sender = new HandSender(Array.from({ length: 12 }, () => 16_000))
+      const hand = Hand.joined(sender, { bufferSlices: 10 })
+      hand.hear(sender.announce({ rateBitsPerSec }))
+      for (let slice = 0; slice < 12; slice++) hand.hear(...sender.slice(slice, 0))
+      hand.pass(190_000)
+      return Math.max(...hand.messages('report').map(({ queuePercent }) => queuePercent))
+    })
+    expect(told).toEqual([0, 100])
+  })
+
   test('of a large group are spread over its interval', () => {
     const sender = new HandSender([700])
     const firstTimes = [1, 2, 3, 4, 5].map((seed) => {

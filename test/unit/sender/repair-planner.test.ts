@@ -110,6 +110,42 @@ describe('repair of slices in memory', () => {
   })
 })
 
+describe('slices that some hold part of and others nothing', () => {
+  test('are repaired before slices that are wanted whole', () => {
+    const { planner, ask, send } = plan([3, 5])
+    ask(0, 3, 255, 0)
+    ask(10, 5, 2, K)
+    expect([planner.isPartly(3), planner.isPartly(5), planner.dueCount]).toEqual([false, true, 2])
+    expect(planner.nextDueUs()).toBe(1000)
+    const sent = send(2000).map(([slice]) => slice)
+    expect(sent).toEqual([5, 5, ...Array.from({ length: K }, () => 3)])
+    expect([planner.dueCount, planner.nextDueUs()]).toEqual([0, undefined])
+  })
+
+  test('get what those lack as fresh parity first, and the rest after all such', () => {
+    const { planner, ask, send } = plan([3, 5])
+    ask(0, 3, 255, 0)
+    expect(ask(1, 3, 4, K)).toBe(4)
+    expect(ask(2, 3, 2, K)).toBeUndefined()
+    ask(3, 5, 1, K)
+    expect(planner.pending(3)).toBe(K)
+    const sent = send(2000)
+    expect(sent.slice(0, 5)).toEqual([...[182, 183, 184, 185].map((symbol) => [3, symbol]), [5, 182]])
+    const rest = sent.slice(5)
+    expect(rest.every(([slice]) => slice === 3)).toBe(true)
+    expect(new Set(rest.map(([, symbol]) => symbol)).size).toBe(K - 4)
+  })
+
+  test('are repaired whole when that is asked for later', () => {
+    const { planner, ask, send } = plan([3])
+    ask(0, 3, 4, K)
+    expect(ask(1, 3, 255, 0)).toBe(K)
+    expect(planner.dueCount).toBe(1)
+    expect(send(2000)).toHaveLength(K)
+    expect([planner.dueCount, planner.pending(3)]).toEqual([0, 0])
+  })
+})
+
 describe('deferred slices', () => {
   test('wait, and are handed out in ascending order and round again', () => {
     const { planner, ask, send } = plan([])
