@@ -3,6 +3,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { COMMAND_ENVIRONMENT, missingPackages, runCommand, type Packages } from './command.ts'
 import { namespacePrefix, removeNamespaces, removeStaleNamespaces } from './namespaces.ts'
+import { configure, ethtool, ip, runIn } from './network-commands.ts'
+import { burstMatch, PacketLosses, portOf, randomMatch } from './packet-losses.ts'
 
 export interface LabOptions {
   /** How many hosts there are beside the sender's, 1 to 200. */
@@ -47,9 +49,6 @@ export const LAB_PACKAGES: Packages = { iproute2: ['ip', 'tc'], ethtool: ['ethto
 /** Bits of the capability sets in `/proc/PID/status`. Source: linux/capability.h. */
 const CAPABILITIES = { CAP_NET_ADMIN: 12n, CAP_SYS_ADMIN: 21n }
 
-/** The share of packets that `numgen` can express: one millionth. */
-const LOSS_STEPS = 1_000_000
-
 /** How long new links may take to come up, milliseconds. */
 const LINK_TIMEOUT_MS = 10_000
 
@@ -72,8 +71,7 @@ export class Lab {
   /** Defined in a lab that {@link LabOptions.isReachable}. Such labs have addresses that differ from each other's. */
   readonly machine: LabMachine | undefined
   readonly #bridge: string
-  /** Host index → the nftables match that picks the packets to lose on their way to it. */
-  readonly #losses = new Map<number, string>()
+  readonly #losses: PacketLosses
 
   private constructor(receiverCount: number, mtuBytes: number, isReachable: boolean) {
     const prefix = namespacePrefix()
@@ -82,6 +80,7 @@ export class Lab {
     this.machine = isReachable ? { interfaceName, ipv4: `10.77.${network}.254` } : undefined
     this.mtuBytes = mtuBytes
     this.#bridge = `${prefix}-bridge`
+    this.#losses = new PacketLosses(this.#bridge)
     this.hosts = Array.from({ length: receiverCount + 1 }, (_, index) => ({
       index,
       namespace: `${prefix}-host${index}`,
@@ -134,10 +133,7 @@ export class Lab {
    */
   loss(percent: number, hostIndex?: number): void {
     requirePercent(percent)
-    const steps = Math.round((percent / 100) * LOSS_STEPS)
-    // The comparison takes no number that `numgen` cannot reach.
-    const match = steps === LOSS_STEPS ? '' : `numgen random mod ${LOSS_STEPS} < ${steps}`
-    this.#setLosses(hostIndex, () => (steps === 0 ? undefined : match))
+    this.#losses.set(this.#chosen(hostIndex), () => randomMatch(percent))
   }
 
   /**
@@ -148,12 +144,8 @@ export class Lab {
   burstLoss(percent: number, burstPackets: number, hostIndex?: number): void {
     requirePercent(percent)
     requireWithin('burstPackets', burstPackets, 1, 10_000)
-    const period = Math.round((burstPackets * 100) / percent)
-    this.#setLosses(hostIndex, (index) => {
-      if (percent === 0) return undefined
-      const start = Math.floor(((period - burstPackets) * index) / this.hosts.length)
-      return `numgen inc mod ${period} ${start}-${start + burstPackets - 1}`
-    })
+    const match = (index: number): string | undefined => burstMatch(percent, burstPackets, index / this.hosts.length)
+    this.#losses.set(this.#chosen(hostIndex), match)
   }
 
   /**
@@ -170,12 +162,12 @@ export class Lab {
 
   /** Pulls a host's cable: its interface loses the carrier and keeps its addresses and routes. */
   linkDown(hostIndex: number): void {
-    runCommand('ip', ['-n', this.#bridge, 'link', 'set', port(this.#host(hostIndex)), 'down'])
+    runCommand('ip', ['-n', this.#bridge, 'link', 'set', portOf(this.#host(hostIndex).index), 'down'])
   }
 
   /** Puts a host's cable back. */
   linkUp(hostIndex: number): void {
-    runCommand('ip', ['-n', this.#bridge, 'link', 'set', port(this.#host(hostIndex)), 'up'])
+    runCommand('ip', ['-n', this.#bridge, 'link', 'set', portOf(this.#host(hostIndex).index), 'up'])
   }
 
   /**
@@ -192,7 +184,7 @@ export class Lab {
    * @throws Error with what it wrote to standard error when its status is not 0.
    */
   run(hostIndex: number, command: string, args: readonly string[] = []): string {
-    return runCommand('ip', ['netns', 'exec', this.#host(hostIndex).namespace, command, ...args])
+    return runIn(this.#host(hostIndex).namespace, command, args)
   }
 
   counters(hostIndex: number): HostCounters {
@@ -204,7 +196,7 @@ export class Lab {
       sentPacketCount: tx.packets,
       receivedBytes: rx.bytes,
       receivedPacketCount: rx.packets,
-      lostPacketCount: this.#lostPacketCount(hostIndex),
+      lostPacketCount: this.#losses.count(hostIndex),
       socketDropCount: countSocketDrops(this.run(hostIndex, 'cat', ['/proc/net/snmp', '/proc/net/snmp6'])),
     }
   }
@@ -227,12 +219,7 @@ export class Lab {
     for (const host of this.hosts) this.#join(host)
     if (this.machine) this.#joinMachine(this.machine)
     this.#awaitLinks()
-    nft(bridge, [
-      'table bridge lab {',
-      ...this.hosts.map((host) => `counter ${lossCounter(host.index)} {}`),
-      'chain towards { type filter hook forward priority 0; }',
-      '}',
-    ])
+    this.#losses.build(this.hosts.length)
   }
 
   #join(host: LabHost): void {
@@ -240,8 +227,10 @@ export class Lab {
     const mtu = `mtu ${this.mtuBytes}`
     // Addresses that are unique by construction need no seconds of duplicate detection before they can be used.
     configure(namespace, 'net/ipv6/conf/default/accept_dad', 0)
-    ip([`link add eth0 ${mtu} netns ${namespace} type veth peer name ${port(host)} ${mtu} netns ${this.#bridge}`])
-    ip([`link set ${port(host)} master br0 up`], this.#bridge)
+    ip([
+      `link add eth0 ${mtu} netns ${namespace} type veth peer name ${portOf(host.index)} ${mtu} netns ${this.#bridge}`,
+    ])
+    ip([`link set ${portOf(host.index)} master br0 up`], this.#bridge)
     ip(
       [
         'link set lo up',
@@ -256,7 +245,7 @@ export class Lab {
     )
     // Split UDP super-packets before the wire, and let the far end of the link hand over single packets, which GRO may join again.
     ethtool(namespace, 'eth0', 'tx-udp-segmentation off gro on')
-    ethtool(this.#bridge, port(host), 'tso off')
+    ethtool(this.#bridge, portOf(host.index), 'tso off')
   }
 
   #joinMachine({ interfaceName, ipv4 }: LabMachine): void {
@@ -275,9 +264,9 @@ export class Lab {
   #awaitLinks(): void {
     const deadlineMs = performance.now() + LINK_TIMEOUT_MS
     const isDown = (namespace: string, device: string): boolean =>
-      runCommand('ip', ['netns', 'exec', namespace, 'cat', `/sys/class/net/${device}/operstate`]).trim() !== 'up'
+      runIn(namespace, 'cat', [`/sys/class/net/${device}/operstate`]).trim() !== 'up'
     for (const host of this.hosts) {
-      while (isDown(host.namespace, 'eth0') || isDown(this.#bridge, port(host))) {
+      while (isDown(host.namespace, 'eth0') || isDown(this.#bridge, portOf(host.index))) {
         if (performance.now() > deadlineMs) throw new Error(`The link of host ${host.index} does not come up`)
       }
     }
@@ -292,34 +281,15 @@ export class Lab {
     return host
   }
 
-  #setLosses(hostIndex: number | undefined, match: (hostIndex: number) => string | undefined): void {
-    for (const { index } of hostIndex === undefined ? this.receivers : [this.#host(hostIndex)]) {
-      const packets = match(index)
-      if (packets === undefined) this.#losses.delete(index)
-      else this.#losses.set(index, packets)
-    }
-    const rules = [...this.#losses].map(
-      ([index, packets]) =>
-        `add rule bridge lab towards oifname ${port({ index })} meta l4proto udp ${packets} counter name ${lossCounter(index)} drop`,
-    )
-    nft(this.#bridge, ['flush chain bridge lab towards', ...rules])
-  }
-
-  #lostPacketCount(hostIndex: number): number {
-    const command = ['netns', 'exec', this.#bridge, 'nft', '-j', 'list', 'counter', 'bridge', 'lab']
-    const report = JSON.parse(runCommand('ip', [...command, lossCounter(hostIndex)])) as CounterReport
-    return report.nftables.find((object) => object.counter)?.counter?.packets ?? 0
+  /** The host that is meant, or all receivers. */
+  #chosen(hostIndex: number | undefined): readonly number[] {
+    return hostIndex === undefined ? this.receivers.map(({ index }) => index) : [this.#host(hostIndex).index]
   }
 }
 
 /** Part of what `ip -s -j link` prints. */
 interface LinkReport {
   readonly stats64: Readonly<Record<'rx' | 'tx', { readonly bytes: number; readonly packets: number }>>
-}
-
-/** Part of what `nft -j list counter` prints. */
-interface CounterReport {
-  readonly nftables: readonly { readonly counter?: { readonly packets: number } }[]
 }
 
 /** The third number of addresses that this machine does not have yet. Begins elsewhere in each process, as several may look at once. */
@@ -330,31 +300,6 @@ function freeNetwork(): number {
     if (!addresses.some((address) => address.startsWith(`10.77.${network}.`))) return network
   }
   throw new Error('All networks 10.77.1.0/24 to 10.77.254.0/24 are in use')
-}
-
-/** The bridge's end of a host's link. */
-const port = (host: Pick<LabHost, 'index'>): string => `p${host.index}`
-
-const lossCounter = (hostIndex: number): string => `lost${hostIndex}`
-
-/** Runs the `ip` commands in turn, in one process; stops at the first that fails. */
-function ip(commands: readonly string[], namespace?: string): void {
-  const where = namespace === undefined ? [] : ['-n', namespace]
-  runCommand('ip', [...where, '-batch', '-'], `${commands.join('\n')}\n`)
-}
-
-/** Hands all lines to nftables as one change: all or nothing. */
-function nft(namespace: string, lines: readonly string[]): void {
-  runCommand('ip', ['netns', 'exec', namespace, 'nft', '-f', '-'], `${lines.join('\n')}\n`)
-}
-
-function ethtool(namespace: string, device: string, features: string): void {
-  runCommand('ip', ['netns', 'exec', namespace, 'ethtool', '-K', device, ...features.split(' ')])
-}
-
-/** Sets one of the namespace's own kernel settings. */
-function configure(namespace: string, setting: string, value: number): void {
-  runCommand('ip', ['netns', 'exec', namespace, 'tee', `/proc/sys/${setting}`], `${value}\n`)
 }
 
 /** Sums the full-buffer drops of IPv4 (a row of names, then one of values) and IPv6 (a name and a value a line). */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import ts from 'typescript'
 
-const MODULES = ['command', 'namespaces', 'lab']
+const MODULES = ['command', 'namespaces', 'network-commands', 'packet-losses', 'lab']
 
 export interface OwnerResult {
   readonly pid: number
