@@ -1,11 +1,11 @@
 import type { ChildProcess } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import ts from 'typescript'
 import type { Lab } from '../lab/lab.ts'
+import { compiled } from './compiled.ts'
 
 const ROOT = new URL('../../', import.meta.url)
 
@@ -18,7 +18,7 @@ const say = (value) => console.log(JSON.stringify(value))
 const settled = (send) => new Promise((resolve) => send((error) => resolve(error?.code ?? 'sent')))
 `
 
-/** The modules of `src/io` compiled to a folder of their own, as the oldest Node.js does not run TypeScript. */
+/** The modules of `src/io` compiled to a folder of their own. */
 export class CompiledIo {
   readonly folder: string
   #scriptCount = 0
@@ -44,15 +44,7 @@ export class CompiledIo {
   }
 
   #compile(path: string): void {
-    const { outputText } = ts.transpileModule(readFileSync(new URL(`src/${path}`, ROOT), 'utf8'), {
-      compilerOptions: {
-        module: ts.ModuleKind.ESNext,
-        target: ts.ScriptTarget.ES2022,
-        verbatimModuleSyntax: true,
-        rewriteRelativeImportExtensions: true,
-      },
-    })
-    writeFileSync(join(this.folder, path.replace(/\.ts$/, '.js')), outputText)
+    writeFileSync(join(this.folder, path.replace(/\.ts$/, '.js')), compiled(new URL(`src/${path}`, ROOT)))
   }
 }
 

@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import ts from 'typescript'
+import { compiled } from './compiled.ts'
 
 const MODULES = ['command', 'namespaces', 'network-commands', 'packet-losses', 'lab']
 
@@ -23,12 +23,14 @@ export interface OwnerOptions {
 
 /**
  * Runs a script in a Node.js process of its own, to its end, with `Lab` and `listNamespaces` at hand. The lab's modules are
- * compiled for it, as the oldest Node.js does not run TypeScript.
+ * compiled for it.
  */
 export function runLabOwner(script: string, { commands = {}, through = [] }: OwnerOptions = {}): OwnerResult {
   const folder = mkdtempSync(join(tmpdir(), 'skilfish-lab-owner-'))
   try {
-    for (const name of MODULES) writeFileSync(join(folder, `${name}.js`), compile(name))
+    for (const name of MODULES) {
+      writeFileSync(join(folder, `${name}.js`), compiled(new URL(`../lab/${name}.ts`, import.meta.url)))
+    }
     for (const [name, body] of Object.entries(commands))
       writeFileSync(join(folder, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 })
     writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
@@ -41,15 +43,4 @@ export function runLabOwner(script: string, { commands = {}, through = [] }: Own
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
-}
-
-function compile(name: string): string {
-  const source = readFileSync(new URL(`../lab/${name}.ts`, import.meta.url), 'utf8')
-  return ts.transpileModule(source, {
-    compilerOptions: {
-      module: ts.ModuleKind.ESNext,
-      target: ts.ScriptTarget.ES2022,
-      rewriteRelativeImportExtensions: true,
-    },
-  }).outputText
 }
