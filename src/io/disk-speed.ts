@@ -21,6 +21,8 @@ export async function measureDisk(folder: string): Promise<number> {
   try {
     const handle = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
     try {
+      // Without a name nothing is left of it, however the process ends.
+      await unlink(path)
       // Random, for the sake of disks that compress.
       const piece = randomBytes(PIECE_BYTES)
       const beganUs = monotonicUs()
@@ -32,7 +34,6 @@ export async function measureDisk(folder: string): Promise<number> {
       return Math.round((count * PIECE_BYTES * 1e6) / Math.max(1, monotonicUs() - beganUs))
     } finally {
       await handle.close()
-      await unlink(path)
     }
   } catch (error) {
     throw targetError(`write to ${path}`, error)
