@@ -1,4 +1,4 @@
-import { constants, createWriteStream, fdatasync, fstatSync, openSync, type Stats } from 'node:fs'
+import { constants, createWriteStream, fdatasync, fstatSync, openSync, write, writev, type Stats } from 'node:fs'
 import { access, stat } from 'node:fs/promises'
 import { Socket } from 'node:net'
 import { dirname } from 'node:path'
@@ -112,10 +112,12 @@ function openCharacterDevice(path: string, options: SinkOptions): StreamSink {
  * is slow, and packets would be lost meanwhile. What is always ready is written on worker threads.
  */
 function streamTo(fd: number, kind: Stats): Writable {
-  return kind.isFIFO() || kind.isSocket()
-    ? new Socket({ fd, readable: false, writable: true })
-    : createWriteStream('', { fd, autoClose: fd !== STDOUT_FD })
+  if (kind.isFIFO() || kind.isSocket()) return new Socket({ fd, readable: false, writable: true })
+  return createWriteStream('', fd === STDOUT_FD ? { fd, fs: KEEPING_OPEN } : { fd })
 }
+
+/** Standard output is not ours to close: koffi flushes it when the process ends, and would say that it could not. */
+const KEEPING_OPEN = { write, writev, close: (_fd: number, done: (error: null) => void) => done(null) }
 
 function refuseFileOptions(label: string, options: SinkOptions): void {
   const option = options.direct ? '--direct' : options.sync ? '--sync' : undefined

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { isIncompleteTarget } from '../../src/io/index.ts'
@@ -122,6 +122,17 @@ describe('nobody there', () => {
     ])
     expect(sender).toMatchObject({ status: 3, stderr: expect.stringContaining('0 of 1 receivers came') as unknown })
     expect(receiver).toMatchObject({ status: 3, stderr: expect.stringContaining('Start the sender') as unknown })
+  })
+})
+
+describe('standard output as a target', () => {
+  it('is left open, so that nothing complains when the process ends', async () => {
+    const file = openSync(at('copy'), 'w')
+    const args = [...loopback(), '--quiet', '--start-timeout', '300ms', '-']
+    const { status, stderr } = await start('recv', args, { stdio: ['ignore', file, 'pipe'] }).ended
+    closeSync(file)
+    expect(status).toBe(3)
+    expect(stderr).toMatch(/^skilfish-recv: no sender was heard within 0\.3 s\n.*\n$/)
   })
 })
 
