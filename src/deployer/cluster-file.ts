@@ -76,16 +76,19 @@ export function parseCluster(text: string, label: string, changes: readonly stri
   if (document.errors.length > 0) {
     throw invalid(
       label,
-      document.errors.map(({ message, pos }) => `${place(pos[0])}: ${message}`),
+      document.errors.map(({ code, message, pos }) => {
+        // The package's own message names a function.
+        return `${place(pos[0])}: ${code === 'MULTIPLE_DOCS' ? 'a second document begins; one is wanted' : message}`
+      }),
     )
   }
   const changed = changes.map((change) => applyChange(document, change))
-  const value: unknown = document.toJS({ maxAliasCount: 1000 })
+  const value = valueOf(document, (reason) => invalid(label, [reason]))
   const validate = new Ajv({ allErrors: true, strict: false }).compile(CLUSTER_SCHEMA)
   if (!validate(value)) {
     const faults = (validate.errors ?? []).map((error) => {
       const path = pathOf(error)
-      const cause = changed.findLast((keys) => keys.every((key, index) => String(key) === String(path[index])))
+      const cause = changed.findLast((keys) => isSameWay(keys, path))
       const origin = cause === undefined ? place(offsetOf(document, path)) : `set ${cause.join('.')}`
       return `${origin}: ${describe(error)}`
     })
@@ -155,12 +158,29 @@ function applyChange(document: Document, change: string): Keys {
   const parsed = parseDocument(value, { prettyErrors: false })
   if (parsed.errors.length > 0) throw cannotSet(change, parsed.errors[0]!.message)
   const keys = path.split('.').map(toKey)
+  const node = document.createNode(valueOf(parsed, (reason) => cannotSet(change, reason)))
   try {
-    document.setIn(keys, document.createNode(parsed.toJS({ maxAliasCount: 1000 })))
+    document.setIn(keys, node)
   } catch {
     throw cannotSet(change, 'the description has a value, and nothing in it, on the way there')
   }
   return keys
+}
+
+/** @throws what `fault` makes of an alias to nothing, or too many */
+function valueOf(document: Document, fault: (reason: string) => SkilfishError): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 1000 }) as unknown
+  } catch (error) {
+    if (!(error instanceof ReferenceError)) throw error
+    throw fault(error.message)
+  }
+}
+
+/** Whether one of them leads to, or into, what the other does. */
+function isSameWay(some: Keys, others: Keys): boolean {
+  const count = Math.min(some.length, others.length)
+  return count > 0 && some.slice(0, count).every((key, index) => String(key) === String(others[index]))
 }
 
 const cannotSet = (change: string, reason: string): SkilfishError =>

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { CLUSTER_SCHEMA, parseCluster } from '../../../src/deployer/index.ts'
+import { SkilfishError } from '../../../src/errors.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
 
@@ -11,7 +12,8 @@ const faultOf = (text: string): string => {
   try {
     parse(text)
   } catch (error) {
-    return (error as Error).message
+    if (error instanceof SkilfishError) return error.message
+    throw error
   }
   return 'none'
 }
@@ -59,6 +61,8 @@ describe('the description of a cluster', () => {
     [`${SMALL}  - name: a/b\n`, 'vms.1.name must match pattern'],
     [`${SMALL}transfer:\n  maxBitrate: fast\n`, 'transfer.maxBitrate: cannot use the bit rate "fast"'],
     ['', 'the description must be object'],
+    ['cluster: *nothing', 'Unresolved alias (the anchor must be set before the alias): nothing'],
+    [`${SMALL}---\nmore`, 'a second document begins; one is wanted'],
   ])('%j is refused', (text, fault) => {
     expect(faultOf(text)).toContain(fault)
   })
@@ -80,8 +84,10 @@ describe('the description of a cluster', () => {
     ['vms.0.cpu=1', 'set vms.0.cpu: vms.0 has cpu, which is unknown'],
     ['vms', 'cannot set "vms" in the description of a cluster: expected PATH=VALUE'],
     ['cluster=[', 'cannot set "cluster=["'],
+    ['cluster=*a', 'cannot set "cluster=*a" in the description of a cluster: Unresolved alias'],
+    ['extra..name=1', 'set extra..name: the description has extra, which is unknown'],
     ['cluster.name=x', 'the description has a value, and nothing in it, on the way there'],
-    ['__proto__.cluster=x', 'the description has __proto__, which is unknown'],
+    ['__proto__.cluster=x', 'set __proto__.cluster: the description has __proto__, which is unknown'],
   ])('the change %j is refused', (change, fault) => {
     expect(() => parseCluster(SMALL, 'the test', [change])).toThrow(fault)
   })
