@@ -6,6 +6,7 @@ import { stat, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SkilfishError } from '../errors.ts'
+import { targetError } from '../io/index.ts'
 import { DEFAULT_SLICE_BYTES } from '../protocol/index.ts'
 import { formatBitrate } from '../ratelimit/index.ts'
 import type { ReceiveProgress, ReceiveResult } from '../receiver/index.ts'
@@ -47,7 +48,7 @@ const FORM = {
   groups: {},
   notes: [],
   examples: ['skilfish-demo'],
-  exits: ['success', 'internal', 'interrupted'],
+  exits: ['success', 'internal', 'usage', 'storage', 'network', 'interrupted'],
 } as const
 
 await runProgram({
@@ -62,7 +63,7 @@ await runProgram({
 
 async function runDemo({ output, interruption }: ProgramContext): Promise<Ending> {
   const { signal } = interruption
-  const folder = mkdtempSync(join(tmpdir(), 'skilfish-demo-'))
+  const folder = makeFolder()
   // Also when a second Ctrl-C ends the process at once.
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
   try {
@@ -86,6 +87,14 @@ async function runDemo({ output, interruption }: ProgramContext): Promise<Ending
   } catch (error) {
     if (!signal.aborted) throw error
     throw new SkilfishError('INTERRUPTED', 'the demo was interrupted', { cause: error })
+  }
+}
+
+function makeFolder(): string {
+  try {
+    return mkdtempSync(join(tmpdir(), 'skilfish-demo-'))
+  } catch (error) {
+    throw targetError(`make a folder in ${tmpdir()} (TMPDIR)`, error)
   }
 }
 

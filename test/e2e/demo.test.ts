@@ -27,3 +27,9 @@ it('cleans up after Ctrl-C in the middle of the transfer', async () => {
   expect(stdout.toString()).toContain('the demo was interrupted')
   expect(readdirSync(at('temporary'))).toEqual([])
 })
+
+it('says where it cannot put its files', async () => {
+  const { status, stdout } = await start('demo', [], { env: { ...process.env, TMPDIR: at('missing') } }).ended
+  expect(status).toBe(5)
+  expect(stdout.toString()).toContain(`skilfish-demo: cannot make a folder in ${at('missing')} (TMPDIR): `)
+})
