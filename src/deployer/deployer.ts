@@ -98,10 +98,10 @@ export class Deployer {
   switch(choice: Choice = {}): Promise<readonly Part<SwitchResult>[]> {
     return this.#locked(async () => {
       const base = await this.#base()
-      const records = new Map<string, VmRecord>()
-      for (const { name } of this.#chosen(choice)) records.set(name, await this.#record(name))
+      const records = new Map<string, VmRecord | undefined>()
+      for (const { name } of this.#chosen(choice)) records.set(name, await this.#storage.vmRecord(name))
       return this.#each('switch', choice, async (vm) => {
-        const { generation } = records.get(vm.name)!
+        const { generation } = present(vm.name, records.get(vm.name))
         return this.#agent(vm.host).run(
           { step: 'switch', ...this.#place(vm), generation, base },
           this.#hooks('switch')(vm),
@@ -203,6 +203,8 @@ export class Deployer {
 
   /** Changes the cap of fetches under way (within 2 s, whoever runs them) and to come, bits per second; undefined lifts it. */
   async setMaxBitrate(bitsPerSec: number | undefined): Promise<void> {
+    // No record for a storage that is not there.
+    await this.#storage.template()
     await this.#storage.setClusterRecord(bitsPerSec === undefined ? {} : { maxBitrate: bitsPerSec })
   }
 
@@ -236,9 +238,7 @@ export class Deployer {
   }
 
   async #record(vm: string): Promise<VmRecord> {
-    const record = await this.#storage.vmRecord(vm)
-    if (record !== undefined) return record
-    throw new SkilfishError('VM_STATE', `cannot work at ${vm}: it has no image in the storage; create it first`)
+    return present(vm, await this.#storage.vmRecord(vm))
   }
 
   async #base(): Promise<BaseName> {
@@ -267,7 +267,7 @@ export class Deployer {
 
   #chosen({ vms }: Choice): readonly VmPlan[] {
     if (vms === undefined) return this.plan.vms
-    return vms.map((name) => {
+    return [...new Set(vms)].map((name) => {
       const vm = this.plan.vms.find((one) => one.name === name)
       if (vm !== undefined) return vm
       throw new SkilfishError('OPTION_INVALID', `cannot work at ${name}: the cluster has no such machine`)
@@ -296,4 +296,9 @@ export class Deployer {
       await lease.release()
     }
   }
+}
+
+function present(vm: string, record: VmRecord | undefined): VmRecord {
+  if (record !== undefined) return record
+  throw new SkilfishError('VM_STATE', `cannot work at ${vm}: it has no image in the storage; create it first`)
 }

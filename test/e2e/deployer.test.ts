@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
-import { start, useFolder, type Program } from './programs.ts'
+import { messages, start, useFolder, type Program } from './programs.ts'
 
 const at = useFolder()
 
 /** A cluster on this machine, over a template of 4 MiB of noise. What needs no QEMU works everywhere. */
-function skilfish(command: string, ...changes: readonly string[]): Program {
+function skilfish(command: string | readonly string[], ...changes: readonly string[]): Program {
   if (!existsSync(at('template.raw'))) writeFileSync(at('template.raw'), randomBytes(4 * 1024 * 1024))
   const description = {
     cluster: 'test',
@@ -17,7 +17,7 @@ function skilfish(command: string, ...changes: readonly string[]): Program {
   }
   // JSON is YAML too.
   writeFileSync(at('cluster.yaml'), JSON.stringify(description))
-  return start('skilfish', [command, ...changes.flatMap((change) => ['--set', change]), at('cluster.yaml')])
+  return start('skilfish', [...[command].flat(), ...changes.flatMap((change) => ['--set', change]), at('cluster.yaml')])
 }
 
 it('Ctrl-C ends a fetch with its own status, and gives the cluster back', async () => {
@@ -35,4 +35,43 @@ it('Ctrl-C ends a command that waits for its description', async () => {
   await program.catchesSignals()
   program.process.kill('SIGINT')
   expect(await program.ended).toMatchObject({ status: 130 })
+})
+
+it('a host whose folder cannot be had is told as a failure of that host', async () => {
+  writeFileSync(at('file'), '')
+  const { status, stderr } = await skilfish('fetch', `hosts.0.folder=${at('file/folder')}`).ended
+  expect(status).toBe(4)
+  expect(stderr).toContain('\n  local: cannot do the step receive: ENOTDIR: not a directory')
+  expect(stderr).not.toContain('fault in the program')
+})
+
+it('a storage that cannot be written is told as such', async () => {
+  writeFileSync(at('template.raw.skilfish'), '')
+  const create = await skilfish('create').ended
+  expect(create.status).toBe(5)
+  expect(create.stderr).toContain(`skilfish: cannot make ${at('template.raw.skilfish/test')}: `)
+  const cap = await skilfish(['fetch', '--set-max-bitrate', '5M']).ended
+  expect(cap.stderr).toContain(`skilfish: cannot write ${at('template.raw.skilfish/test/cluster.json')}: `)
+})
+
+it('no cap is kept for a storage that is not there', async () => {
+  const { status } = await skilfish(['fetch', '--set-max-bitrate', '5M'], `storage.template=file:${at('no/template')}`)
+    .ended
+  expect(status).toBe(5)
+  expect(existsSync(at('no'))).toBe(false)
+})
+
+it('a machine that is named twice is worked at once', async () => {
+  const { stdout } = await skilfish(['status', '--json', '--vms', 'vm1,vm1']).ended
+  expect(messages(stdout, 'result')).toMatchObject([{ results: [{ vm: 'vm1' }] }])
+})
+
+it('a machine without an image does not keep others from their switch', async () => {
+  mkdirSync(at('template.raw.skilfish/test'), { recursive: true })
+  writeFileSync(at('template.raw.skilfish/test/vm1.qcow2'), '')
+  writeFileSync(at('template.raw.skilfish/test/vm1.json'), '{"generation":0}')
+  const { status, stderr } = await skilfish('switch', 'vms=[{name: vm1}, {name: vm2}]').ended
+  expect(status).toBe(4)
+  expect(stderr).toContain('\n  vm1: cannot switch vm1: it was never booted here; boot it first\n')
+  expect(stderr).toContain('\n  vm2: cannot work at vm2: it has no image in the storage; create it first\n')
 })

@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
 import { syncFolder } from '../../io/index.ts'
@@ -88,24 +88,26 @@ export async function readJson<Value>(path: string): Promise<Value | undefined> 
     return JSON.parse(await readFile(path, 'utf8')) as Value
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new SkilfishError('HOST_FAILED', `cannot read ${path}: ${reason}`, { cause: error })
+    throw failed(`read ${path}`, error)
   }
+}
+
+function failed(action: string, cause: unknown): SkilfishError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new SkilfishError('HOST_FAILED', `cannot ${action}: ${reason}`, { cause })
 }
 
 /** Writes a small JSON file so that a crash leaves the old one or the new one. */
 export async function writeJson(path: string, value: object): Promise<void> {
   const temporary = `${path}.new`
-  await mkdir(dirname(path), { recursive: true })
-  const handle = await open(temporary, 'w', 0o600)
   try {
-    await handle.writeFile(JSON.stringify(value))
-    await handle.sync()
-  } finally {
-    await handle.close()
+    await mkdir(dirname(path), { recursive: true })
+    await writeFile(temporary, JSON.stringify(value), { mode: 0o600, flush: true })
+    await rename(temporary, path)
+    await syncFolder(dirname(path))
+  } catch (error) {
+    throw failed(`write ${path}`, error)
   }
-  await rename(temporary, path)
-  await syncFolder(dirname(path))
 }
 
 /** Removes a file that may not be there. */

@@ -1,3 +1,4 @@
+import { SkilfishError } from '../../errors.ts'
 import type { StepHooks, StepRequest, StepResults } from '../host-protocol.ts'
 import { evictBases, findBase, receiveBase } from './base-cache.ts'
 import { boot } from './boot.ts'
@@ -12,6 +13,16 @@ import { fetchUnique } from './unique-part.ts'
  * @throws SkilfishError of many codes; the host is in a state that the same step, asked again, goes on from
  */
 export async function runStep(request: StepRequest, hooks: StepHooks): Promise<StepResults[StepRequest['step']]> {
+  try {
+    return await perform(request, hooks)
+  } catch (error) {
+    // What the system refuses (a full disk, a folder of another user) is the host's fault, not that of this program.
+    if (!(error instanceof Error && 'syscall' in error)) throw error
+    throw new SkilfishError('HOST_FAILED', `cannot do the step ${request.step}: ${error.message}`, { cause: error })
+  }
+}
+
+async function perform(request: StepRequest, hooks: StepHooks): Promise<StepResults[StepRequest['step']]> {
   switch (request.step) {
     case 'boot':
       return boot(request)

@@ -101,8 +101,11 @@ export async function switchBase(request: SwitchRequest): Promise<SwitchReport> 
 async function readJournal(request: SwitchRequest, folder: VmFolder): Promise<VmJournal> {
   const journal = await readJson<VmJournal>(folder.journal)
   if (journal?.generation === request.generation) return journal
-  const had = journal === undefined ? 'never booted here' : `over generation ${journal.generation}`
-  throw new SkilfishError('VM_STATE', `cannot switch ${request.vm}: it is ${had}; expected ${request.generation}`)
+  const text =
+    journal === undefined
+      ? 'it was never booted here; boot it first'
+      : `it is over generation ${journal.generation} of its image; expected ${request.generation}`
+  throw new SkilfishError('VM_STATE', `cannot switch ${request.vm}: ${text}`)
 }
 
 /** @returns the path that the overlay's header is to name */

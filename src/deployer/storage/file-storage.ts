@@ -53,7 +53,9 @@ export class FileStorage implements Storage {
   async acquireLease(): Promise<Lease> {
     // No folder beside a template that is not there.
     await this.template()
-    await mkdir(this.#folder, { recursive: true })
+    await mkdir(this.#folder, { recursive: true }).catch((cause: unknown) => {
+      throw new SkilfishError(CODE, `cannot make ${this.#folder}: ${(cause as Error).message}`, { cause })
+    })
     return acquireLease(this.#cluster, this.#leasePlace(join(this.#folder, 'lease')))
   }
 
