@@ -16,15 +16,15 @@ export type ExitName = keyof typeof EXIT_STATUS
 
 /** What each status tells the caller of a program, in a few words. `--help` and `docs/errors.md` show them. */
 export const EXIT_MEANING: Readonly<Record<ExitName, string>> = {
-  success: 'Complete: the whole image is verified and written everywhere',
+  success: 'Done; of a transfer: the whole image is verified and written everywhere',
   internal: 'A fault in this program',
   usage: 'An option or argument cannot be used',
   nobody: 'Nobody came in time: no sender, or too few receivers',
-  receiversFailed: 'Some receivers did not get the whole image; they are named',
-  storage: 'The source, the target or the spool failed',
+  receiversFailed: 'Some receivers, machines or hosts failed; they are named',
+  storage: 'The source, the target, the spool or the storage failed',
   network: 'The network or the interface failed',
   peerLost: 'The other end was lost, gave up, or dropped this one',
-  refused: 'The two ends do not fit together',
+  refused: 'The two ends, or a command and its cluster, do not fit together',
   interrupted: 'Stopped by Ctrl-C or a signal',
 }
 
@@ -347,7 +347,7 @@ const ERRORS = {
   HOST_FAILED: {
     meaning: 'A host could not be reached, or something on it failed',
     remedy:
-      'Check that the command which leads to the host works by itself, and that skilfish of the same version is there',
+      'See the reason; if the host was not reached, check that the command which leads to it works by itself, and that skilfish of the same version is there',
     exit: 'peerLost',
   },
   VM_DOWN: {

@@ -150,7 +150,8 @@ function expandPrefixes(command: Command, args: readonly string[]): string[] {
 
 function epilogue<Forms extends OptionForms>(form: ProgramForm<Forms>): string {
   const examples = form.examples.map((line) => `  ${line}`)
-  const exits = form.exits.map((name) => `  ${String(EXIT_STATUS[name]).padStart(3)}  ${EXIT_MEANING[name]}`)
+  const inOrder = [...form.exits].sort((a, b) => EXIT_STATUS[a] - EXIT_STATUS[b])
+  const exits = inOrder.map((name) => `  ${String(EXIT_STATUS[name]).padStart(3)}  ${EXIT_MEANING[name]}`)
   const notes = form.notes.length > 0 ? [...form.notes, ''] : []
   return [...notes, 'Examples:', ...examples, '', 'Exit status:', ...exits].join('\n')
 }

@@ -147,9 +147,20 @@ function formOf(name: DeployName): ProgramForm<typeof OPTIONS> {
     groups: { Options: own },
     notes: [],
     examples: [`skilfish ${name} cluster.yaml`, ...(EXAMPLES[name] ?? [])],
-    exits: ['success', 'internal', 'usage', 'receiversFailed', 'storage', 'peerLost', 'refused', 'interrupted'],
+    exits: name === 'up' || name === 'fetch' ? [...EXITS, 'nobody', 'network'] : EXITS,
   }
 }
+
+const EXITS = [
+  'success',
+  'internal',
+  'usage',
+  'receiversFailed',
+  'storage',
+  'peerLost',
+  'refused',
+  'interrupted',
+] as const
 
 const EXAMPLES: Partial<Record<DeployName, readonly string[]>> = {
   up: ['skilfish up --set vmDefaults.cpus=4 --set vms.0.host=node7 cluster.yaml'],
@@ -173,7 +184,7 @@ const FORM: ProgramForm<Readonly<Record<string, OptionForm<unknown>>>> = {
     'Each command has a --help of its own, and goes on where it was interrupted.',
   ],
   examples: ['skilfish up cluster.yaml', 'skilfish status --json cluster.yaml', 'skilfish commit cluster.yaml'],
-  exits: ['success', 'internal', 'usage', 'receiversFailed', 'storage', 'peerLost', 'refused', 'interrupted'],
+  exits: [...EXITS, 'nobody', 'network'],
 }
 
 function parseWithoutCommand(args: readonly string[]): Text {
