@@ -1,4 +1,5 @@
 import { constants } from 'node:os'
+import { setTimeout as pause } from 'node:timers/promises'
 import { SkilfishError } from '../../errors.ts'
 import { openSource, runProgram } from '../../io/index.ts'
 import type { BlockNodeOptions } from '../../qmp/index.ts'
@@ -24,6 +25,9 @@ const TIMEOUT_MS = 600_000
 
 /** How long the cluster may take to answer each single request of it, seconds. One whose OSD has died answers again within some 30 s. */
 const ANSWER_TIMEOUT_SECONDS = 60
+
+/** How long an image that is to be removed may still be in use. Ceph takes a client that has died for one that lives for 30 s. */
+const MAX_WATCHED_SECONDS = 60
 
 const { errno } = constants
 
@@ -96,8 +100,23 @@ export class RbdStorage implements Storage {
 
   async removeVm(vm: string): Promise<void> {
     const image = this.#spec(this.#image(vm))
+    await this.#waitUnused(image)
     await this.#rbd(['snap', 'purge', '--no-progress', image], [errno.ENOENT])
     await this.#rbd(['rm', '--no-progress', image], [errno.ENOENT])
+  }
+
+  /** An image that is in use cannot be removed, and without its snapshots it is of no use either. */
+  async #waitUnused(image: string): Promise<void> {
+    for (let seconds = 0; ; seconds++) {
+      const text = await this.#rbd(['status', '--format', 'json', image], [errno.ENOENT])
+      const { watchers = [] } = text === 'allowed' ? {} : (JSON.parse(text) as { watchers?: { address: string }[] })
+      if (watchers.length === 0) return
+      if (seconds >= MAX_WATCHED_SECONDS) {
+        const users = watchers.map(({ address }) => address).join(', ')
+        throw new SkilfishError('STORAGE_FAILED', `cannot remove ${image}: it is in use by ${users}`)
+      }
+      await pause(1000)
+    }
   }
 
   async removeCluster(): Promise<void> {

@@ -11,10 +11,10 @@ import { SparedSlices } from './spared-slices.ts'
 const PASS_SYMBOLS = 2
 
 /**
- * The same for each one of a slice that receivers hold part of, so that these take up to two fifths: more, since until they have come,
+ * The same for each one of a slice that receivers hold part of, so that these take up to two thirds: more, since until they have come,
  * buffers are full and the main pass is in vain. Ours.
  */
-const PARTLY_PASS_SYMBOLS = 1.5
+const PARTLY_PASS_SYMBOLS = 0.5
 
 type StreamOptions = ConstructorParameters<typeof PacketWriter>[0] & Pick<SenderMachineOptions, 'fec' | 'canReread'>
 

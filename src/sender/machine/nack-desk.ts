@@ -11,6 +11,8 @@ export interface NackState {
   readonly grttUs: number
   /** Slices from this on have not been sent to the end: nothing is owed of them yet. */
   readonly passSlice: number
+  /** The main pass is under way. */
+  readonly isPassing: boolean
   /** Put everything off until the main pass is over. */
   readonly isPutOff: boolean
   /** Where the NACK came from, and how many symbols the rate allows. */
@@ -20,6 +22,9 @@ export interface NackState {
 
 /** Slices that one NACK is looked at for, at most: bounds the time that it takes. A receiver asks for the rest later. Ours. */
 const MAX_SLICES_PER_NACK = 4096
+
+/** While the main pass lasts, one address has at most such a part of the rate, also when no other asks. Ours. */
+const MIN_PASS_SHARER_COUNT = 3
 
 /** Takes NACKs in: has repairs planned, and tells the group what it will get. */
 export class NackDesk {
@@ -58,7 +63,7 @@ export class NackDesk {
     }
     const dueUs = nowUs + aggregationUs(state.groupCount, state.grttUs)
     const guardUs = holdoffUs(state.groupCount, state.grttUs) / 2
-    this.#allowance.open(nowUs, state.address, state.symbolsPerSec)
+    this.#allowance.open(nowUs, state.address, state.symbolsPerSec, state.isPassing ? MIN_PASS_SHARER_COUNT : 1)
     let looks = MAX_SLICES_PER_NACK
     const ask = (slice: number, deficit: number, heard: number): boolean => {
       if (!this.#allowance.isOpen || looks-- === 0) return false

@@ -39,10 +39,13 @@ export class RepairAllowance {
     this.#leastSymbols = leastSymbols
   }
 
-  /** Begins with what one address asks for; `isOpen` and `take` are about this one then. */
-  open(nowUs: Micros, address: string, symbolsPerSec: number): void {
+  /**
+   * Begins with what one address asks for; `isOpen` and `take` are about this one then.
+   * @param leastSharerCount as many as that are taken to share the rate, at least
+   */
+  open(nowUs: Micros, address: string, symbolsPerSec: number, leastSharerCount: number): void {
     if (nowUs >= this.#countedUs + COUNT_INTERVAL_US) this.#countSharers(nowUs)
-    const share = symbolsPerSec / this.#sharerCount / 1e6
+    const share = symbolsPerSec / Math.max(leastSharerCount, this.#sharerCount) / 1e6
     const most = Math.max(this.#leastSymbols, share * ALLOWANCE_US)
     const known = this.#accounts.get(address)
     if (known !== undefined) this.#accounts.delete(address)

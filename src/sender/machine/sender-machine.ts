@@ -344,7 +344,8 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     const { grttUs } = this.#roster
     const groupCount = this.#groupCount
     const symbolsPerSec = this.#pacer.packetsPerSec
-    const state = { groupCount, grttUs, passSlice: this.#stream.passSlice, isPutOff, address, symbolsPerSec }
+    const isPassing = this.#phase === 'sending'
+    const state = { groupCount, grttUs, passSlice: this.#stream.passSlice, isPassing, isPutOff, address, symbolsPerSec }
     if (this.#nackDesk.take(nowUs, nack, state)) return
     // Its Join is under way, and it will ask again: the result should name it.
     if (!this.#roster.isNamed(nack.receiver)) return
