@@ -22,3 +22,11 @@ export function checkText(label: string, value: string | undefined): void {
     )
   }
 }
+
+/** @throws TypeError, RangeError when it is neither a path nor an object that has one of the methods */
+export function checkPlace(label: string, value: unknown, methods: readonly string[]): void {
+  if (value === '') throw new RangeError(`${label} must be a path, got ""`)
+  if (typeof value === 'string') return
+  if (typeof value === 'object' && value !== null && methods.some((name) => name in value)) return
+  throw new TypeError(`${label} must be a path or an object with ${methods.join(' or ')}, got ${typeof value}`)
+}

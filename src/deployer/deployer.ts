@@ -1,3 +1,4 @@
+import { checkNumber } from '../check.ts'
 import { SkilfishError } from '../errors.ts'
 import type { ClusterPlan, VmPlan } from './cluster-file.ts'
 import { commitVm } from './commit-operation.ts'
@@ -24,6 +25,7 @@ const SHUTDOWN_TIMEOUT_MS = 60_000
 
 /** Commits at the same time, unless told otherwise: more than a few only wait for the storage. */
 const COMMITS_AT_ONCE = 4
+const MAX_AT_ONCE = 64
 
 export interface DeployerOptions {
   /** Called for each event. */
@@ -148,12 +150,13 @@ export class Deployer {
 
   /**
    * Writes what machines that are down have changed into their images, and reads it back.
-   * @param choice.atOnce machines at the same time, default 4; `maxBitrate` is for each of them, bits per second
+   * @param choice.atOnce machines at the same time, 1 to 64, default 4; `maxBitrate` is for each of them, bits per second
    */
   commit(
     choice: Choice & { readonly atOnce?: number; readonly maxBitrate?: number } = {},
   ): Promise<readonly Part<CommitResult>[]> {
     const { atOnce = COMMITS_AT_ONCE, maxBitrate = 0 } = choice
+    checkNumber('atOnce', atOnce, 1, MAX_AT_ONCE)
     return this.#locked(async () => {
       const base = await this.#base()
       const bytesPerSec = Math.floor(maxBitrate / 8)

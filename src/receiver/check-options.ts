@@ -1,4 +1,4 @@
-import { checkNumber, checkText, MAX_WAIT_MS } from '../check.ts'
+import { checkNumber, checkPlace, checkText, MAX_WAIT_MS } from '../check.ts'
 import type { ReceiveOptions } from './receive-options.ts'
 
 /**
@@ -6,6 +6,7 @@ import type { ReceiveOptions } from './receive-options.ts'
  * @throws RangeError or TypeError that names the option, what it wants and what it got
  */
 export function checkReceiveOptions(options: ReceiveOptions): void {
+  checkPlace('target', options.target, ['write'])
   checkNumber('ttl', options.ttl, 1, 255)
   checkNumber('startTimeoutMs', options.startTimeoutMs, 1, MAX_WAIT_MS)
   checkNumber('receiveTimeoutMs', options.receiveTimeoutMs, 1000, MAX_WAIT_MS)

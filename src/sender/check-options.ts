@@ -1,4 +1,4 @@
-import { checkNumber, checkText, MAX_WAIT_MS } from '../check.ts'
+import { checkNumber, checkPlace, checkText, MAX_WAIT_MS } from '../check.ts'
 import { SkilfishError } from '../errors.ts'
 import { Codec, MAX_RECEIVER_COUNT } from '../protocol/index.ts'
 import { MAX_BITS_PER_SEC } from '../ratelimit/index.ts'
@@ -26,6 +26,7 @@ export function codecOf(compression: Compression): Codec {
  * @throws RangeError or TypeError that names the option, what it wants and what it got
  */
 export function checkSendOptions(options: SendOptions): void {
+  checkPlace('source', options.source, ['readInto', 'extents'])
   checkNumber('ttl', options.ttl, 1, 255)
   checkNumber('maxBitrate', options.maxBitrate, 10_000, MAX_BITS_PER_SEC)
   checkNumber('minReceivers', options.minReceivers, 0, MAX_RECEIVER_COUNT)
