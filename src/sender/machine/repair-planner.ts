@@ -13,7 +13,7 @@ export interface HeldFrames {
  *
  * What receivers lack of a slice that they hold part of goes before slices that are wanted whole: it gives them a buffer back. The
  * other way round, receivers without a free buffer dropped what was sent again, and asked for it again, while what they waited for
- * was behind it (seen at 5 % loss: from 500 to 1 Mbit/s within seconds).
+ * was behind it (docs/decisions/0012).
  */
 export class RepairPlanner {
   readonly #table: SliceTable
