@@ -85,6 +85,7 @@ function detail(result: unknown): string {
   }
   if ('committedBytes' in result) {
     const { committedBytes, copyMs, verifyMs, generation } = result as Record<string, number>
+    if (committedBytes === 0) return `nothing to commit, generation ${generation}`
     return `${formatBytes(committedBytes ?? 0)} as generation ${generation}, written in ${formatMs(copyMs ?? 0)}, verified in ${formatMs(verifyMs ?? 0)}`
   }
   if ('isAdopted' in result) return result.isAdopted === true ? 'ran already' : ''

@@ -22,12 +22,7 @@ export interface CommitRequest {
 export async function commitVm(request: CommitRequest): Promise<CommitResult> {
   const { storage, agent, place, record, base, bytesPerSec, hooks } = request
   const { vm } = place
-  if (record.host === undefined) {
-    throw new SkilfishError(
-      'VM_STATE',
-      `cannot commit ${vm}: it has not run since it was created or committed; if it has, boot it first`,
-    )
-  }
+  if (record.host === undefined) return committedBefore(request)
   const { cluster, template } = record
   const settled: VmRecord = { cluster, template, generation: record.generation, host: record.host }
   if (record.committing !== undefined) await storage.rollBack(vm, record.generation)
@@ -55,4 +50,17 @@ export async function commitVm(request: CommitRequest): Promise<CommitResult> {
       throw error
     }
   }
+}
+
+/** A commit of many that was interrupted is called again for all: those that were done with are no failures. */
+async function committedBefore({ agent, place, record, hooks }: CommitRequest): Promise<CommitResult> {
+  const { generation } = record
+  if (generation > 0) {
+    // The deployer may have died before it told the host.
+    await agent.run({ step: 'committed', ...place, generation }, hooks)
+    const { isCommitted = true } = await agent.run({ step: 'status', ...place }, hooks)
+    if (isCommitted) return { by: 'bitmap', committedBytes: 0, copyMs: 0, verifyMs: 0, generation, snapshotMs: 0 }
+  }
+  const text = 'it has not run since it was created or committed; if it has, boot it first'
+  throw new SkilfishError('VM_STATE', `cannot commit ${place.vm}: ${text}`)
 }

@@ -112,7 +112,8 @@ async function multicast(request: FetchRequest, hosts: readonly Place[]): Promis
   } finally {
     clearInterval(timer)
     gone.abort()
-    await handle.finished.catch(() => undefined)
+    // The same command, called again, must not find hosts that still receive.
+    await Promise.allSettled([handle.finished, received])
   }
 }
 

@@ -42,6 +42,7 @@ export class HostAgent {
   }
 
   async #runRemotely(command: readonly string[], request: StepRequest, hooks: StepHooks): Promise<object> {
+    hooks.signal.throwIfAborted()
     const process = new Program(command[0]!, command.slice(1))
     // Its standard input stays open: when that ends or is silent, whoever asked is gone.
     const stop = (): void => void process.stop(STOP_GRACE_MS)

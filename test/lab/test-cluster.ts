@@ -174,10 +174,13 @@ export class TestCluster {
   /** Waits until nothing is left of a deployer that was killed: its lease, and what hosts still do for it and then give up. */
   async forgetDeployer(): Promise<void> {
     this.storage.endLease()
-    await this.#until('the steps of hosts to end', () => {
-      const processes = runCommand('ps', ['-eo', 'args']).split('\n')
-      return !processes.some((line) => line.endsWith(`${SKILFISH} host`))
-    })
+    await this.#until('the steps of hosts to end', () => this.stepCount() === 0)
+  }
+
+  /** How many steps hosts are at. */
+  stepCount(): number {
+    const processes = runCommand('ps', ['-eo', 'args']).split('\n')
+    return processes.filter((line) => line.endsWith(`${SKILFISH} host`)).length
   }
 
   /** The console of a running machine. */

@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises'
+
 /** Keeps copies to a rate on the average since the first, and tells what it was. */
 export class ByteRate {
   totalBytes = 0
@@ -13,11 +15,13 @@ export class ByteRate {
     return (8000 * this.totalBytes) / Math.max(1, performance.now() - this.#startedMs)
   }
 
-  /** Waits until so many bytes more may be copied. */
-  async take(byteCount: number): Promise<void> {
+  /** Waits until so many bytes more may be copied. @throws the reason of the signal, at once */
+  async take(byteCount: number, signal: AbortSignal): Promise<void> {
     const dueMs = this.#bytesPerSec === 0 ? 0 : this.#startedMs + (1000 * this.totalBytes) / this.#bytesPerSec
     this.totalBytes += byteCount
     const waitMs = dueMs - performance.now()
-    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs))
+    // Its own error would not tell the reason.
+    if (waitMs > 0) await delay(waitMs, undefined, { signal }).catch(() => undefined)
+    signal.throwIfAborted()
   }
 }

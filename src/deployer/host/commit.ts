@@ -106,8 +106,7 @@ async function copy(
   const rate = new ByteRate(bytesPerSec)
   const wholeBytes = totalBytes(ranges)
   await forEach(pieces(ranges, PIECE_BYTES), DEPTH, async ({ offset, lengthBytes }) => {
-    await rate.take(lengthBytes)
-    signal.throwIfAborted()
+    await rate.take(lengthBytes, signal)
     await target.write(offset, await overlay.read(offset, lengthBytes))
     onProgress((100 * rate.totalBytes) / wholeBytes, rate.bitsPerSec)
   })

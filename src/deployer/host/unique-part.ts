@@ -49,8 +49,7 @@ export async function fetchUnique(
     const source = await daemon.open(NODE.remote, false)
     const target = await daemon.open(NODE.local, true)
     await forEach(pieces(request.ranges, PIECE_BYTES), DEPTH, async ({ offset, lengthBytes }) => {
-      await rate.take(lengthBytes)
-      signal.throwIfAborted()
+      await rate.take(lengthBytes, signal)
       await target.write(offset, await source.read(offset, lengthBytes))
       onProgress((100 * rate.totalBytes) / wholeBytes, rate.bitsPerSec)
     })
