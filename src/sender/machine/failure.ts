@@ -13,6 +13,6 @@ export function failureOf(
   if (missed.length === 0) return undefined
   const names = missed.slice(0, NAMED_COUNT).map((view) => `${view.name} (${view.reason || view.state})`)
   const more = missed.length > NAMED_COUNT ? ` and ${missed.length - NAMED_COUNT} more` : ''
-  const text = `${missed.length} of ${receivers.length} receivers: ${names.join(', ')}${more}`
+  const text = `${missed.length} of ${receivers.length} receivers did not get the whole image: ${names.join(', ')}${more}`
   return { code: 'RECEIVERS_FAILED', text }
 }
