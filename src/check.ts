@@ -12,6 +12,13 @@ export function checkNumber(label: string, value: number | undefined, least: num
   }
 }
 
+/** @throws TypeError, RangeError when an option that is given is not a whole number from `least` to `most` */
+export function checkCount(label: string, value: number | undefined, least: number, most: number): void {
+  checkNumber(label, value, least, most)
+  if (value === undefined || Number.isInteger(value)) return
+  throw new RangeError(`${label} must be a whole number from ${least} to ${most}, got ${value}`)
+}
+
 /** @throws TypeError, RangeError when an option that is given is not a text that the protocol can carry */
 export function checkText(label: string, value: string | undefined): void {
   if (value === undefined) return

@@ -1,5 +1,6 @@
-import { checkNumber } from '../check.ts'
+import { checkCount, checkNumber, MAX_WAIT_MS } from '../check.ts'
 import { SkilfishError } from '../errors.ts'
+import { MAX_BITS_PER_SEC } from '../ratelimit/index.ts'
 import type { ClusterPlan, VmPlan } from './cluster-file.ts'
 import { commitVm } from './commit-operation.ts'
 import type {
@@ -138,9 +139,10 @@ export class Deployer {
     return parts.map(({ result }) => result)
   }
 
-  /** Has guests power down; those that do not are turned off after `timeoutMs`, default 60,000. */
+  /** Has guests power down; those that do not are turned off after `timeoutMs`, 0 to 2,000,000,000, default 60,000. */
   shutdown(choice: Choice & { readonly timeoutMs?: number } = {}): Promise<readonly Part<StepResults['shutdown']>[]> {
     const { timeoutMs = SHUTDOWN_TIMEOUT_MS } = choice
+    checkNumber('timeoutMs', timeoutMs, 0, MAX_WAIT_MS)
     return this.#locked(() =>
       this.#each('shutdown', choice, (vm) =>
         this.#agent(vm.host).run({ step: 'shutdown', ...this.#place(vm), timeoutMs }, this.#hooks('shutdown')(vm)),
@@ -150,13 +152,15 @@ export class Deployer {
 
   /**
    * Writes what machines that are down have changed into their images, and reads it back.
-   * @param choice.atOnce machines at the same time, 1 to 64, default 4; `maxBitrate` is for each of them, bits per second
+   * @param choice.atOnce machines at the same time, 1 to 64, default 4; `maxBitrate` is for each of them, bits per second, at least
+   * 10,000
    */
   commit(
     choice: Choice & { readonly atOnce?: number; readonly maxBitrate?: number } = {},
   ): Promise<readonly Part<CommitResult>[]> {
     const { atOnce = COMMITS_AT_ONCE, maxBitrate = 0 } = choice
-    checkNumber('atOnce', atOnce, 1, MAX_AT_ONCE)
+    checkCount('atOnce', atOnce, 1, MAX_AT_ONCE)
+    checkCap(choice.maxBitrate)
     return this.#locked(async () => {
       const base = await this.#base()
       const bytesPerSec = Math.floor(maxBitrate / 8)
@@ -188,6 +192,7 @@ export class Deployer {
 
   /** Removes templates from hosts, those received first before others, until what is left takes at most `keepBytes`. */
   evict(keepBytes: number): Promise<readonly Part<StepResults['evict']>[]> {
+    checkCount('keepBytes', keepBytes, 0, Number.MAX_SAFE_INTEGER)
     return this.#locked(async () => {
       const { key } = await this.#base()
       const views = await this.status()
@@ -206,6 +211,7 @@ export class Deployer {
 
   /** Changes the cap of fetches under way (within 2 s, whoever runs them) and to come, bits per second; undefined lifts it. */
   async setMaxBitrate(bitsPerSec: number | undefined): Promise<void> {
+    checkCap(bitsPerSec)
     // No record for a storage that is not there.
     await this.#storage.template()
     await this.#storage.setClusterRecord(bitsPerSec === undefined ? {} : { maxBitrate: bitsPerSec })
@@ -300,6 +306,10 @@ export class Deployer {
     }
   }
 }
+
+/** The same bounds as a sender's: it is handed to one. */
+const checkCap = (maxBitrate: number | undefined): void =>
+  checkNumber('maxBitrate', maxBitrate, 10_000, MAX_BITS_PER_SEC)
 
 function present(vm: string, record: VmRecord | undefined): VmRecord {
   if (record !== undefined) return record

@@ -1,4 +1,4 @@
-import { checkNumber, checkPlace, checkText, MAX_WAIT_MS } from '../check.ts'
+import { checkCount, checkNumber, checkPlace, checkText, MAX_WAIT_MS } from '../check.ts'
 import type { ReceiveOptions } from './receive-options.ts'
 
 /**
@@ -7,10 +7,10 @@ import type { ReceiveOptions } from './receive-options.ts'
  */
 export function checkReceiveOptions(options: ReceiveOptions): void {
   checkPlace('target', options.target, ['write'])
-  checkNumber('ttl', options.ttl, 1, 255)
+  checkCount('ttl', options.ttl, 1, 255)
   checkNumber('startTimeoutMs', options.startTimeoutMs, 1, MAX_WAIT_MS)
   checkNumber('receiveTimeoutMs', options.receiveTimeoutMs, 1000, MAX_WAIT_MS)
-  checkNumber('bufferSlices', options.bufferSlices, 8, 1024)
+  checkCount('bufferSlices', options.bufferSlices, 8, 1024)
   checkNumber('dropRatio', options.dropRatio, 0, 0.9)
   checkText('name', options.name)
   checkText('imageId', options.imageId)

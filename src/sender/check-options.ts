@@ -1,4 +1,4 @@
-import { checkNumber, checkPlace, checkText, MAX_WAIT_MS } from '../check.ts'
+import { checkCount, checkNumber, checkPlace, checkText, MAX_WAIT_MS } from '../check.ts'
 import { SkilfishError } from '../errors.ts'
 import { Codec, MAX_RECEIVER_COUNT } from '../protocol/index.ts'
 import { MAX_BITS_PER_SEC } from '../ratelimit/index.ts'
@@ -27,15 +27,15 @@ export function codecOf(compression: Compression): Codec {
  */
 export function checkSendOptions(options: SendOptions): void {
   checkPlace('source', options.source, ['readInto', 'extents'])
-  checkNumber('ttl', options.ttl, 1, 255)
+  checkCount('ttl', options.ttl, 1, 255)
   checkNumber('maxBitrate', options.maxBitrate, 10_000, MAX_BITS_PER_SEC)
-  checkNumber('minReceivers', options.minReceivers, 0, MAX_RECEIVER_COUNT)
+  checkCount('minReceivers', options.minReceivers, 0, MAX_RECEIVER_COUNT)
   checkNumber('minWaitMs', options.minWaitMs, 0, MAX_WAIT_MS)
   checkNumber('maxWaitMs', options.maxWaitMs, 0, MAX_WAIT_MS)
   checkNumber('startTimeoutMs', options.startTimeoutMs, 1, MAX_WAIT_MS)
   checkNumber('receiverTimeoutMs', options.receiverTimeoutMs, 1000, MAX_WAIT_MS)
-  checkNumber('windowSlices', options.windowSlices, 16, 4096)
-  checkNumber('feedbackPort', options.feedbackPort, 1, 65_535)
+  checkCount('windowSlices', options.windowSlices, 16, 4096)
+  checkCount('feedbackPort', options.feedbackPort, 1, 65_535)
   if (typeof options.fec === 'number') checkNumber('fec', options.fec, 0, 100)
   checkText('name', options.name)
   checkText('imageId', options.imageId)

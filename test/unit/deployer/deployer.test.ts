@@ -1,7 +1,19 @@
 import { expect, it } from 'vitest'
 import { Deployer, parseCluster } from '../../../src/deployer/index.ts'
 
+const plan = parseCluster('{cluster: c, storage: {template: "file:/t.raw"}, vms: [{name: a}]}', 'the test')
+
 it('commits at least one machine at a time', () => {
-  const plan = parseCluster('{cluster: c, storage: {template: "file:/t.raw"}, vms: [{name: a}]}', 'the test')
   expect(() => new Deployer(plan).commit({ atOnce: 0 })).toThrow(new RangeError('atOnce must be from 1 to 64, got 0'))
+})
+
+it('refuses numbers that it cannot use before it looks at anything', async () => {
+  const deployer = new Deployer(plan)
+  expect(() => deployer.commit({ atOnce: 1.5 })).toThrow(
+    new RangeError('atOnce must be a whole number from 1 to 64, got 1.5'),
+  )
+  expect(() => deployer.commit({ maxBitrate: 1 })).toThrow(/^maxBitrate must be from 10000 to /)
+  expect(() => deployer.shutdown({ timeoutMs: NaN })).toThrow(/^timeoutMs must be from 0 to /)
+  expect(() => deployer.evict(0.5)).toThrow(/^keepBytes must be a whole number from 0 to /)
+  await expect(deployer.setMaxBitrate(-1)).rejects.toThrow(/^maxBitrate must be from 10000 to /)
 })

@@ -10,3 +10,9 @@ it('refuses at once what is neither a path nor a sink', () => {
   // An empty variable in a script: it would wait for a sender before it fails.
   expect(receiveAny({ target: '' })).toThrow(new RangeError('target must be a path, got ""'))
 })
+
+it('refuses parts of what is counted', () => {
+  for (const name of ['ttl', 'bufferSlices']) {
+    expect(receiveAny({ target: '/dev/null', [name]: 20.5 }), name).toThrow(/must be a whole number/)
+  }
+})

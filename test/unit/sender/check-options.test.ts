@@ -11,3 +11,12 @@ it('refuses at once what is neither a path nor a source', () => {
   expect(sendAny({ source: {} })).toThrow(TypeError)
   expect(sendAny({ source: '' })).toThrow(new RangeError('source must be a path, got ""'))
 })
+
+it('refuses parts of what is counted', () => {
+  expect(sendAny({ source: '-', minReceivers: 1.5 })).toThrow(
+    new RangeError('minReceivers must be a whole number from 0 to 16384, got 1.5'),
+  )
+  for (const name of ['ttl', 'windowSlices', 'feedbackPort']) {
+    expect(sendAny({ source: '-', [name]: 20.5 }), name).toThrow(RangeError)
+  }
+})
