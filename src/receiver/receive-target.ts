@@ -63,7 +63,8 @@ export class ReceiveTarget {
     const { target, resume = false } = options
     const sink = typeof target === 'string' ? await openSink(target, options) : target
     try {
-      if (resume && !isResumable(sink)) throw notResumable(sink)
+      const unfit = resume ? '--resume' : options.journal === undefined ? undefined : '--journal'
+      if (unfit !== undefined && !isResumable(sink)) throw notResumable(sink, unfit)
       const path = isResumable(sink) ? (options.journal ?? sink.journalPath) : undefined
       const found = resume && isResumable(sink) && path !== undefined ? await findJournal(sink, path) : undefined
       if (resume && found === undefined) hooks.onLog(`there is no journal ${path}: beginning anew`)
@@ -208,8 +209,8 @@ async function findJournal(sink: ResumableSink, path: string): Promise<FoundJour
   throw new SkilfishError('JOURNAL_REFUSED', `cannot go on with ${sink.label}: ${text}`)
 }
 
-const notResumable = (sink: ImageSink): SkilfishError =>
+const notResumable = (sink: ImageSink, option: string): SkilfishError =>
   new SkilfishError(
     'TARGET_UNSUPPORTED',
-    `cannot go on with ${sink.label}: only files and block devices keep what they were given; leave out --resume`,
+    `cannot go on with ${sink.label}: only files and block devices keep what they were given; leave out ${option}`,
   )

@@ -206,11 +206,12 @@ describe('--resume', () => {
     expect(errorOf(ended)?.['message']).toContain('is damaged; remove it to start anew')
   })
 
-  it('is not for standard output', async () => {
-    const ended = await start('recv', [...loopback(), '--json', '--resume', '-'], { stdio: ['ignore', 'pipe', 'pipe'] })
-      .ended
+  it.each([['--resume'], ['--journal', 'journal']])('is not for standard output: %s', async (option, ...values) => {
+    const args = [...loopback(), '--json', '--start-timeout', '5', option, ...values, '-']
+    const ended = await start('recv', args, { stdio: ['ignore', 'pipe', 'pipe'] }).ended
     expect(ended.status).toBe(5)
     expect(ended.stderr).toContain('cannot go on with standard output: only files and block devices keep')
+    expect(ended.stderr).toContain(`leave out ${option}`)
   })
 
   it('with another image under the same image id ends in a digest mismatch, and does not try that twice', async () => {
