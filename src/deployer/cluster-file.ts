@@ -1,5 +1,5 @@
 import { Ajv, type ErrorObject } from 'ajv'
-import { isNode, LineCounter, parseDocument, type Document } from 'yaml'
+import { isNode, isSeq, LineCounter, parseDocument, type Document } from 'yaml'
 import { SkilfishError } from '../errors.ts'
 import { parseBitrate } from '../ratelimit/index.ts'
 import { CLUSTER_SCHEMA } from './cluster-schema.ts'
@@ -84,7 +84,7 @@ export function parseCluster(text: string, label: string, changes: readonly stri
   }
   const changed = changes.map((change) => applyChange(document, change))
   const value = valueOf(document, (reason) => invalid(label, [reason]))
-  const validate = new Ajv({ allErrors: true, strict: false }).compile(CLUSTER_SCHEMA)
+  const validate = new Ajv({ allErrors: true, strict: false, verbose: true }).compile(CLUSTER_SCHEMA)
   if (!validate(value)) {
     const faults = (validate.errors ?? []).map((error) => {
       const path = pathOf(error)
@@ -158,6 +158,8 @@ function applyChange(document: Document, change: string): Keys {
   const parsed = parseDocument(value, { prettyErrors: false })
   if (parsed.errors.length > 0) throw cannotSet(change, parsed.errors[0]!.message)
   const keys = path.split('.').map(toKey)
+  const fault = listFault(document, keys)
+  if (fault !== undefined) throw cannotSet(change, fault)
   const node = document.createNode(valueOf(parsed, (reason) => cannotSet(change, reason)))
   try {
     document.setIn(keys, node)
@@ -165,6 +167,21 @@ function applyChange(document: Document, change: string): Keys {
     throw cannotSet(change, 'the description has a value, and nothing in it, on the way there')
   }
   return keys
+}
+
+/** Why the keys lead to no place of a list on their way; undefined when they do. A place behind the end would be one of many that are empty. */
+function listFault(document: Document, keys: Keys): string | undefined {
+  for (const [depth, key] of keys.entries()) {
+    const list = depth === 0 ? document.contents : document.getIn(keys.slice(0, depth), true)
+    const name = depth === 0 ? 'the description' : keys.slice(0, depth).join('.')
+    if (list === undefined && Number(key) > 0) return `there is no list ${name} yet; ${name}.0 begins one`
+    if (!isSeq(list)) continue
+    const count = list.items.length
+    const has = `${name} is a list of ${count} ${count === 1 ? 'entry' : 'entries'}`
+    if (typeof key === 'string') return `${has}; name one by its number, from 0`
+    if (key > count) return `${has}, counted from 0; ${name}.${count} adds one`
+  }
+  return undefined
 }
 
 /** @throws what `fault` makes of an alias to nothing, or too many */
@@ -215,6 +232,10 @@ function describe(error: ErrorObject): string {
   }
   if (additionalProperty !== undefined) return `${where} has ${additionalProperty}, which is unknown`
   if (allowedValues !== undefined) return `${where} must be one of ${allowedValues.join(', ')}`
+  if (error.keyword === 'pattern') {
+    const { $comment: allowed } = error.parentSchema as { $comment: string }
+    return `${where} must be ${allowed}, got ${JSON.stringify(error.data)}`
+  }
   return `${where} ${error.message ?? 'is wrong'}`
 }
 

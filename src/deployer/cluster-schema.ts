@@ -1,8 +1,19 @@
+// `$comment` tells what a pattern allows, for messages: a `description` may tell what the value is for.
+
 /** Names that become parts of paths, of RBD images and of NBD exports. */
-const NAME = { type: 'string', pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$' }
+const NAME = {
+  type: 'string',
+  pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$',
+  $comment: '1 to 40 letters, digits, dots, underscores and hyphens, the first a letter or digit',
+}
 
 /** Commas have a meaning in QEMU's options. */
-const PATH = { type: 'string', pattern: '^/[^,\\n]*$', description: 'An absolute path without commas' }
+const PATH = {
+  type: 'string',
+  pattern: '^/[^,\\n]*$',
+  description: 'An absolute path without commas',
+  $comment: 'an absolute path without commas',
+}
 
 const WORDS = { type: 'array', maxItems: 256, items: { type: 'string', maxLength: 4096 } }
 
@@ -56,6 +67,7 @@ export const CLUSTER_SCHEMA: object = {
           type: 'string',
           pattern: '^(rbd:[^/@][^@]*@[^@/]+|file:/[^,\\n]+)$',
           description: 'rbd:[POOL/[NAMESPACE/]]IMAGE@SNAPSHOT, or file:/PATH of a raw image',
+          $comment: 'rbd:[POOL/[NAMESPACE/]]IMAGE@SNAPSHOT, or file:/PATH without commas',
         },
         cephConf: {
           ...PATH,
@@ -65,6 +77,7 @@ export const CLUSTER_SCHEMA: object = {
           type: 'string',
           pattern: '^[^:\\s]+:[0-9]{1,5}$',
           description: 'ADDRESS:PORT where hosts reach this machine, for file: storage. Default 127.0.0.1:10809',
+          $comment: 'ADDRESS:PORT, such as 10.0.0.1:10809',
         },
       },
     },

@@ -51,14 +51,20 @@ describe('the description of a cluster', () => {
   it.each([
     ['cluster: c\n  x: [', 'line 2, column'],
     ['cluster: c\n', "the description must have required property 'storage'"],
-    [SMALL.replace('file:/t.raw', 'rbd:pool/image'), 'line 3, column 13: storage.template must match pattern'],
+    [
+      SMALL.replace('file:/t.raw', 'rbd:pool/image'),
+      'line 3, column 13: storage.template must be rbd:[POOL/[NAMESPACE/]]IMAGE@SNAPSHOT, or file:/PATH without commas, got "rbd:pool/image"',
+    ],
     [`${SMALL}    memoryMiB: 4\n`, 'line 6, column 16: vms.0.memoryMiB must be >= 16'],
     [`${SMALL}    memory: 4\n`, 'line 6, column'],
     [`${SMALL}    memory: 4\n`, 'vms.0 has memory, which is unknown'],
     [`${SMALL}    accelerator: xen\n`, 'vms.0.accelerator must be one of auto, kvm, tcg'],
     [`${SMALL}    host: z\n`, 'a is to run on z, which is not among the hosts'],
     [`${SMALL}  - name: a\n`, 'two virtual machines have the name a'],
-    [`${SMALL}  - name: a/b\n`, 'vms.1.name must match pattern'],
+    [
+      `${SMALL}  - name: a/b\n`,
+      'vms.1.name must be 1 to 40 letters, digits, dots, underscores and hyphens, the first a letter or digit, got "a/b"',
+    ],
     [`${SMALL}transfer:\n  maxBitrate: fast\n`, 'transfer.maxBitrate: cannot use the bit rate "fast"'],
     ['', 'the description must be object'],
     ['cluster: *nothing', 'Unresolved alias (the anchor must be set before the alias): nothing'],
@@ -82,6 +88,9 @@ describe('the description of a cluster', () => {
   it.each([
     ['vms.0.cpus=none', 'set vms.0.cpus: vms.0.cpus must be integer'],
     ['vms.0.cpu=1', 'set vms.0.cpu: vms.0 has cpu, which is unknown'],
+    ['vms.5.name=x', 'vms is a list of 1 entry, counted from 0; vms.1 adds one'],
+    ['hosts.5.name=x', 'there is no list hosts yet; hosts.0 begins one'],
+    ['vms.a.name=x', 'vms is a list of 1 entry; name one by its number, from 0'],
     ['vms', 'cannot set "vms" in the description of a cluster: expected PATH=VALUE'],
     ['cluster=[', 'cannot set "cluster=["'],
     ['cluster=*a', 'cannot set "cluster=*a" in the description of a cluster: Unresolved alias'],

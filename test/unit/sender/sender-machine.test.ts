@@ -382,7 +382,10 @@ describe('the end', () => {
     driven.until(9_200_000)
     expect(driven.events.at(-1)).toEqual({
       kind: 'finished',
-      failed: { code: 'RECEIVERS_FAILED', text: '1 of 2 receivers did not get the whole image: host-2 (silent for 5 s)' },
+      failed: {
+        code: 'RECEIVERS_FAILED',
+        text: '1 of 2 receivers did not get the whole image: host-2 (silent for 5 s)',
+      },
     })
   })
 
