@@ -1,7 +1,7 @@
-import { chmod, mkdir, readdir, rename, stat } from 'node:fs/promises'
+import { chmod, readdir, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
-import { FINGERPRINT_SUFFIX, syncFolder } from '../../io/index.ts'
+import { FINGERPRINT_SUFFIX, makeFolder, syncFolder } from '../../io/index.ts'
 import { receive } from '../../receiver/index.ts'
 import { readJson, remove, writeJson, type HostFolder } from './host-folder.ts'
 import type { BaseName, StepHooks, TransferPlace } from '../host-protocol.ts'
@@ -46,7 +46,7 @@ export async function receiveBase(
   place: TransferPlace,
   hooks: StepHooks,
 ): Promise<string> {
-  await mkdir(folder.bases, { recursive: true })
+  await makeFolder(folder.bases)
   const path = folder.basePath(base.key)
   const partial = `${path}.part`
   await remove(recordPath(path))

@@ -1,5 +1,6 @@
-import { mkdir, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { SkilfishError } from '../../errors.ts'
+import { makeFolder } from '../../io/index.ts'
 import { continueGuest, QmpClient, queryNodeNames, queryStatus } from '../../qmp/index.ts'
 import type { StepRequest, StepResults } from '../host-protocol.ts'
 import { settleAccelerator } from './accelerator.ts'
@@ -32,7 +33,7 @@ export async function boot(request: BootRequest): Promise<StepResults['boot']> {
   const startedMs = performance.now()
   const host = new HostFolder(request.folder)
   const folder = host.vm(request.cluster, request.vm)
-  await mkdir(folder.path, { recursive: true, mode: 0o700 })
+  await makeFolder(folder.path, 0o700)
   const running = await findQemu(folder)
   if (running !== undefined) {
     const base = await adopt(folder)

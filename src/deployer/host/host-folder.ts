@@ -1,7 +1,7 @@
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
-import { syncFolder } from '../../io/index.ts'
+import { makeFolder, syncFolder } from '../../io/index.ts'
 import type { RemoteImage } from '../host-protocol.ts'
 
 /** Longest path of a Unix socket on Linux, bytes without the end of the text. */
@@ -101,7 +101,7 @@ function failed(action: string, cause: unknown): SkilfishError {
 export async function writeJson(path: string, value: object): Promise<void> {
   const temporary = `${path}.new`
   try {
-    await mkdir(dirname(path), { recursive: true })
+    await makeFolder(dirname(path))
     await writeFile(temporary, JSON.stringify(value), { mode: 0o600, flush: true })
     await rename(temporary, path)
     await syncFolder(dirname(path))

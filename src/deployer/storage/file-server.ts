@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   addBlockNode,
@@ -11,6 +11,7 @@ import {
   type BlockNodeOptions,
 } from '../../qmp/index.ts'
 import { SkilfishError } from '../../errors.ts'
+import { makeFolder } from '../../io/index.ts'
 import { runTool } from '../host/tool.ts'
 import { waitForExit } from '../host/qemu-process.ts'
 
@@ -137,7 +138,7 @@ export class FileServer {
 
   /** Not beside one that hangs: a second would take its socket, and then fail. */
   async #start(): Promise<QmpClient> {
-    await mkdir(this.#folder, { recursive: true })
+    await makeFolder(this.#folder)
     const pid = Number(await readFile(join(this.#folder, 'server.pid'), 'utf8').catch(() => 'none'))
     const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
     if (commandLine.includes(this.#socket)) {

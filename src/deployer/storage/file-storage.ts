@@ -1,7 +1,7 @@
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
-import { openSource } from '../../io/index.ts'
+import { makeFolder, openSource } from '../../io/index.ts'
 import type { BlockNodeOptions } from '../../qmp/index.ts'
 import type { ImageRange } from '../extents.ts'
 import { readJson, writeJson } from '../host/host-folder.ts'
@@ -53,7 +53,7 @@ export class FileStorage implements Storage {
   async acquireLease(): Promise<Lease> {
     // No folder beside a template that is not there.
     await this.template()
-    await mkdir(this.#folder, { recursive: true }).catch((cause: unknown) => {
+    await makeFolder(this.#folder).catch((cause: unknown) => {
       throw new SkilfishError(CODE, `cannot make ${this.#folder}: ${(cause as Error).message}`, { cause })
     })
     return acquireLease(this.#cluster, this.#leasePlace(join(this.#folder, 'lease')))

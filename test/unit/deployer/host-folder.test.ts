@@ -1,0 +1,30 @@
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { expect, it } from 'vitest'
+import { runStep, type StepHooks } from '../../../src/deployer/index.ts'
+import { useTemporaryFolder } from '../io/temporary-folder.ts'
+
+const at = useTemporaryFolder()
+const HOOKS: StepHooks = { signal: new AbortController().signal, onProgress: () => undefined }
+const BASE = { key: 'debian-1', identity: 'debian 1', sizeBytes: 4096 }
+const HARDWARE = { qemu: 'qemu-system-x86_64', accelerator: 'tcg', memoryMiB: 128, cpus: 1, arguments: [] }
+
+it('that cannot be made is told at once', async () => {
+  const place = { folder: '/proc/skilfish', cluster: 'c', vm: 'a' }
+  const remote = { driver: 'rbd', pool: 'p', image: 'i' } as const
+  const boot = {
+    step: 'boot',
+    ...place,
+    generation: 0,
+    sizeBytes: 4096,
+    remote,
+    base: BASE,
+    hardware: HARDWARE,
+  } as const
+  await expect(runStep(boot, HOOKS)).rejects.toMatchObject({
+    code: 'HOST_FAILED',
+    message: expect.stringContaining("mkdir '/proc/skilfish'") as string,
+  })
+  const receive = { step: 'receive', folder: '/proc/skilfish', base: BASE, place: {} } as const
+  await expect(runStep(receive, HOOKS)).rejects.toMatchObject({ code: 'HOST_FAILED' })
+})
