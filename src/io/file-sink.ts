@@ -6,6 +6,7 @@ import type { ImageFacts, ResumableSink } from '../sparse/index.ts'
 import { blockDeviceBytes, isReadOnlyDevice } from './block-device.ts'
 import { DeviceZeroer } from './device-zeroer.ts'
 import { drawMark, incompleteStamp, markOf, STAMP_BYTES } from './incomplete-stamp.ts'
+import { JOURNAL_SUFFIX } from './journal-file.ts'
 import { FINGERPRINT_SUFFIX } from './kept-text.ts'
 import { targetError } from './storage-error.ts'
 import { syncFolder } from './sync-folder.ts'
@@ -78,7 +79,7 @@ export class FileSink implements ResumableSink {
 
   /** Beside a file. A device's folder is the kernel's, and gone after a restart: for a device, the current folder. */
   get journalPath(): string {
-    return `${this.#capacityBytes === undefined ? this.label : basename(this.label)}.skilfish`
+    return `${this.#capacityBytes === undefined ? this.label : basename(this.label)}${JOURNAL_SUFFIX}`
   }
 
   /** Beside a file. A device is told by no name for long: nothing is left for it in some folder. */

@@ -6,6 +6,9 @@ import { errnoName } from './storage-error.ts'
 import { syncFolder } from './sync-folder.ts'
 import { writeFully } from './write-fully.ts'
 
+/** What the name of a target becomes its journal's with. */
+export const JOURNAL_SUFFIX = '.skilfish'
+
 /** Only its owner may read or write it. */
 const MODE = 0o600
 

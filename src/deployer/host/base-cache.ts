@@ -1,9 +1,9 @@
 import { chmod, readdir, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
-import { FINGERPRINT_SUFFIX, makeFolder, syncFolder } from '../../io/index.ts'
+import { FINGERPRINT_SUFFIX, JOURNAL_SUFFIX, makeFolder, syncFolder } from '../../io/index.ts'
 import { receive } from '../../receiver/index.ts'
-import { readJson, remove, writeJson, type HostFolder } from './host-folder.ts'
+import { readJson, remove, removeIfEmpty, writeJson, type HostFolder } from './host-folder.ts'
 import type { BaseName, StepHooks, TransferPlace } from '../host-protocol.ts'
 
 /** How long to wait for the sender, milliseconds. */
@@ -100,9 +100,11 @@ export async function evictBases(
     const path = join(folder.bases, name)
     await remove(recordPath(path))
     await remove(path)
+    await remove(`${path}${JOURNAL_SUFFIX}`)
     leftBytes -= storedBytes
     removed.push(name)
   }
+  await removeIfEmpty(folder.bases)
   return removed
 }
 

@@ -1,4 +1,4 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
 import { makeFolder, syncFolder } from '../../io/index.ts'
@@ -15,11 +15,11 @@ const MAX_SOCKET_PATH_BYTES = 107
  */
 export class HostFolder {
   readonly bases: string
-  readonly #root: string
+  readonly vms: string
 
   constructor(root: string) {
-    this.#root = root
     this.bases = join(root, 'bases')
+    this.vms = join(root, 'vms')
   }
 
   basePath(key: string): string {
@@ -28,7 +28,7 @@ export class HostFolder {
 
   /** @throws SkilfishError HOST_FAILED when the path is too long for sockets */
   vm(cluster: string, name: string): VmFolder {
-    const folder = new VmFolder(join(this.#root, 'vms', cluster, name))
+    const folder = new VmFolder(join(this.vms, cluster, name))
     if (Buffer.byteLength(folder.consoleSocket) <= MAX_SOCKET_PATH_BYTES) return folder
     const wanted = `sockets in it must have paths of at most ${MAX_SOCKET_PATH_BYTES} bytes`
     throw new SkilfishError('HOST_FAILED', `cannot keep ${name} in ${folder.path}: ${wanted}`)
@@ -112,3 +112,6 @@ export async function writeJson(path: string, value: object): Promise<void> {
 
 /** Removes a file that may not be there. */
 export const remove = (path: string): Promise<void> => rm(path, { force: true })
+
+/** Removes a folder that may not be there, unless something is in it. */
+export const removeIfEmpty = (path: string): Promise<void> => rmdir(path).catch(() => undefined)

@@ -1,8 +1,9 @@
 import { rm, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
 import { powerDownGuest, QmpClient, queryStatus, quitQemu } from '../../qmp/index.ts'
 import type { StepRequest, StepResults, VmStatus } from '../host-protocol.ts'
-import { HostFolder, readJson, type VmJournal } from './host-folder.ts'
+import { HostFolder, readJson, removeIfEmpty, type VmJournal } from './host-folder.ts'
 import { findQemu, waitForExit } from './qemu-process.ts'
 
 /** How long QEMU may take to end once told to, and to answer a question, milliseconds. */
@@ -59,9 +60,10 @@ async function stateOf(socket: string): Promise<string> {
   }
 }
 
-/** Removes all that this host has of a machine, but not while it runs. Changes that are in no storage are lost only when forced. */
+/** Removes all that this host has of a machine, and what folders are empty then, but not while it runs. Changes that are in no storage are lost only when forced. */
 export async function removeVm(request: StepRequest & { step: 'remove' }): Promise<void> {
-  const folder = new HostFolder(request.folder).vm(request.cluster, request.vm)
+  const host = new HostFolder(request.folder)
+  const folder = host.vm(request.cluster, request.vm)
   const fail = (text: string): SkilfishError => new SkilfishError('VM_STATE', `cannot remove ${request.vm}: ${text}`)
   if ((await findQemu(folder)) !== undefined) throw fail('it runs; shut it down first')
   const journal = await readJson<VmJournal>(folder.journal)
@@ -69,4 +71,6 @@ export async function removeVm(request: StepRequest & { step: 'remove' }): Promi
     throw fail(`${folder.overlay} has changes that are not committed; commit first, or destroy with --discard`)
   }
   await rm(folder.path, { recursive: true, force: true })
+  await removeIfEmpty(dirname(folder.path))
+  await removeIfEmpty(host.vms)
 }

@@ -28,3 +28,19 @@ it('that cannot be made is told at once', async () => {
   const receive = { step: 'receive', folder: '/proc/skilfish', base: BASE, place: {} } as const
   await expect(runStep(receive, HOOKS)).rejects.toMatchObject({ code: 'HOST_FAILED' })
 })
+
+it('is left empty by those that remove its last machine and template', async () => {
+  const [folder, vm] = [at('host'), at('host', 'vms', 'c', 'a')]
+  mkdirSync(vm, { recursive: true })
+  writeFileSync(join(vm, 'vm.json'), JSON.stringify({ generation: 0, sizeBytes: 4096, base: 'local', committedAs: 1 }))
+  mkdirSync(at('host', 'vms', 'other'))
+  mkdirSync(at('host', 'bases'))
+  for (const name of ['a.raw', 'a.json', 'b.part', 'b.part.skilfish']) writeFileSync(at('host', 'bases', name), '{}')
+  const remove = { step: 'remove', folder, cluster: 'c', vm: 'a', isForced: false } as const
+  await runStep(remove, HOOKS)
+  expect([existsSync(dirname(vm)), readdirSync(at('host', 'vms'))]).toEqual([false, ['other']])
+  await runStep({ ...remove, cluster: 'other' }, HOOKS)
+  const evict = { step: 'evict', folder, keepBytes: 0, usedKeys: [] } as const
+  expect(await runStep(evict, HOOKS)).toEqual({ removed: expect.arrayContaining(['a.raw', 'b.part']) as string[] })
+  expect(readdirSync(folder)).toEqual([])
+})
