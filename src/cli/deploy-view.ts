@@ -16,8 +16,8 @@ export class DeployView {
 
   show(event: DeployerEvent): void {
     const { operation, kind, percent = 0, bitsPerSec = 0, elapsedMs = 0, text = '' } = event
-    const subject = event.vm ?? event.host ?? 'all'
-    if (operation === 'status') return
+    const subject = event.vm ?? event.host ?? 'of all'
+    if (operation === 'status' && kind !== 'note') return
     if (kind === 'progress') {
       this.#percents.set(subject, percent)
       this.#progress(event, percent, bitsPerSec)

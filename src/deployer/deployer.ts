@@ -121,8 +121,18 @@ export class Deployer {
     await this.switch(choice)
   }
 
-  /** What is wanted, and what hosts and storage tell. A host that does not answer is told as the state of its machines. */
+  /**
+   * What is wanted, and what hosts and storage tell. A host that does not answer is told as the state of its machines, a template that
+   * cannot be read as a note: machines run on without it.
+   */
   async status(choice: Choice = {}): Promise<readonly VmView[]> {
+    const looked = this.#storage.template().then(
+      () => undefined,
+      (error: unknown) => {
+        if (!(error instanceof SkilfishError)) throw error
+        this.#emit({ operation: 'status', kind: 'note', text: `the template is not to be had: ${error.message}` })
+      },
+    )
     const parts = await forAll('status', this.#chosen(choice), this.#emit, async (vm): Promise<VmView> => {
       const record = await this.#storage.vmRecord(vm.name)
       const known = { vm: vm.name, host: vm.host, ...(record === undefined ? {} : { record }) }
@@ -136,6 +146,7 @@ export class Deployer {
         return { ...known, state: `unknown (${error.message})` }
       }
     })
+    await looked
     return parts.map(({ result }) => result)
   }
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { resultOf } from '../../../src/cli/deploy-view.ts'
+import { DeployView, resultOf } from '../../../src/cli/deploy-view.ts'
 import type { FetchResult, Part } from '../../../src/deployer/index.ts'
 
 const FAILED: Part<never> = {
@@ -38,4 +38,15 @@ it('of a fetch counts hosts', () => {
   })
   const fetched = { multicastBytes: 1024, hosts: [host('a', false), host('b', true)], vms: [] }
   expect(resultOf('fetch', fetched).summary).toEqual(['1 host received the template, 1 KiB on the wire; 1 had it'])
+})
+
+it('of a status shows what is noted, and nothing of its course', () => {
+  const lines: string[] = []
+  const ignore = (): void => undefined
+  const log = (line: string): void => void lines.push(line)
+  const output = { log, note: log, progress: ignore, result: ignore, fail: ignore, close: () => Promise.resolve() }
+  const view = new DeployView(output)
+  view.show({ operation: 'status', vm: 'vm1', host: 'host1', kind: 'begun' })
+  view.show({ operation: 'status', kind: 'note', text: 'the template is gone' })
+  expect(lines).toEqual(['status of all: the template is gone'])
 })

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { Deployer, parseCluster } from '../../../src/deployer/index.ts'
+import { Deployer, parseCluster, type DeployerEvent } from '../../../src/deployer/index.ts'
 
 const plan = parseCluster('{cluster: c, storage: {template: "file:/t.raw"}, vms: [{name: a}]}', 'the test')
 
@@ -16,4 +16,12 @@ it('refuses numbers that it cannot use before it looks at anything', async () =>
   expect(() => deployer.shutdown({ timeoutMs: NaN })).toThrow(/^timeoutMs must be from 0 to /)
   expect(() => deployer.evict(0.5)).toThrow(/^keepBytes must be a whole number from 0 to /)
   await expect(deployer.setMaxBitrate(-1)).rejects.toThrow(/^maxBitrate must be from 10000 to /)
+})
+
+it('tells in a status that the template is not to be had, and of the machines all the same', async () => {
+  const events: DeployerEvent[] = []
+  const views = await new Deployer(plan, { onEvent: (event) => events.push(event) }).status()
+  expect(views).toEqual([{ vm: 'a', host: 'local', state: 'down' }])
+  const notes = events.filter(({ kind }) => kind === 'note').map(({ text }) => text)
+  expect(notes).toEqual([expect.stringMatching(/^the template is not to be had: cannot open \/t\.raw: /)])
 })
