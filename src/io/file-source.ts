@@ -5,6 +5,7 @@ import { SkilfishError } from '../errors.ts'
 import type { RandomAccessSource, Range } from '../sparse/index.ts'
 import { blockDeviceBytes } from './block-device.ts'
 import { DataFinder } from './data-finder.ts'
+import { DataMap } from './data-map.ts'
 import { loadLibc } from './libc.ts'
 import { sourceError } from './storage-error.ts'
 
@@ -19,6 +20,7 @@ export class FileSource implements RandomAccessSource {
   readonly #handle: FileHandle
   readonly #opened: BigIntStats
   readonly #data: DataFinder
+  #map: { readonly is: DataMap | undefined } | undefined
   #unwatchedBytes = 0
 
   private constructor(path: string, handle: FileHandle, opened: BigIntStats, sizeBytes: number, data: DataFinder) {
@@ -46,6 +48,12 @@ export class FileSource implements RandomAccessSource {
 
   nextData(offset: number): Promise<Range | undefined> {
     return Promise.resolve(this.#data.next(offset))
+  }
+
+  dataBefore(offset: number): number | undefined {
+    // Not before it is asked for: most who open a file want no progress.
+    this.#map ??= { is: DataMap.of(this.#data) }
+    return this.#map.is?.before(offset)
   }
 
   async readInto(offset: number, into: Uint8Array): Promise<void> {

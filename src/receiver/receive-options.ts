@@ -68,7 +68,7 @@ export interface ReceiveProgress {
   /** Image bytes settled, holes included, and the size where it is known. */
   readonly positionBytes: number
   readonly imageBytes: number | undefined
-  /** 0 to 100, where it can be told. */
+  /** 0 to 100, where it can be told: the share of the image's size, and of its slices from when the sender has told their number. */
   readonly percent: number | undefined
   readonly etaMs: number | undefined
   /** Bits per second of packets received, over the last second. */

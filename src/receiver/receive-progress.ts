@@ -1,5 +1,6 @@
+import type { Announce } from '../protocol/index.ts'
 import type { FrameConsumer } from './frame-consumer.ts'
-import type { ReceiverEvent, ReceiverStats } from './machine/index.ts'
+import type { ReceiverStats } from './machine/index.ts'
 import type { ReceiveProgress } from './receive-options.ts'
 
 /** How far a transfer is. Times in microseconds: since the call, and since the session was joined. */
@@ -7,28 +8,33 @@ export function receiveProgress(
   phase: ReceiveProgress['phase'],
   elapsedUs: number,
   transferUs: number,
-  session: (ReceiverEvent & { kind: 'session' }) | undefined,
-  consumer: FrameConsumer | undefined,
+  announce: Pick<Announce, 'imageName' | 'imageBytes'> | undefined,
+  consumer: Pick<FrameConsumer, 'coveredBytes' | 'resumedBytes'> | undefined,
+  resumedSliceCount: number,
   stats: ReceiverStats,
 ): ReceiveProgress {
-  const imageBytes = session?.announce.imageBytes
+  const imageBytes = announce?.imageBytes
   const positionBytes = consumer?.coveredBytes ?? 0
   const resumedBytes = consumer?.resumedBytes ?? 0
-  const percent = imageBytes === undefined ? undefined : imageBytes === 0 ? 100 : (100 * positionBytes) / imageBytes
+  // The end of the first pass tells how many slices there are. Until then holes count for what they are: the sender knows of them, not we.
+  const { slicesSettled, slicesTotal } = stats
+  const [done, resumed, whole] =
+    slicesTotal === undefined
+      ? [positionBytes, resumedBytes, imageBytes]
+      : [slicesSettled, resumedSliceCount, slicesTotal]
+  const percent = whole === undefined ? undefined : whole === 0 ? 100 : (100 * done) / whole
   return {
     ...{
       phase,
       elapsedMs: elapsedUs / 1000,
-      imageName: session?.announce.imageName,
+      imageName: announce?.imageName,
       positionBytes,
       resumedBytes,
       imageBytes,
       percent,
     },
     etaMs:
-      imageBytes === undefined || positionBytes === resumedBytes
-        ? undefined
-        : (transferUs * (imageBytes - positionBytes)) / (positionBytes - resumedBytes) / 1000,
+      whole === undefined || done === resumed ? undefined : (transferUs * (whole - done)) / (done - resumed) / 1000,
     rateBitsPerSec: transferUs === 0 ? 0 : (stats.bytes * 8e6) / transferUs,
     stats,
   }

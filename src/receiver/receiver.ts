@@ -237,8 +237,9 @@ class Transfer implements ReceiveHandle {
       this.#phase,
       elapsedUs,
       transferUs,
-      this.#session,
+      this.#session?.announce,
       this.#consumer,
+      this.#resumedSliceCount,
       this.#machine.stats(),
     )
     this.#options.onProgress?.(progress)

@@ -118,6 +118,19 @@ export class FrameProducer {
   }
 
   /**
+   * How much of the image lies before an offset, percent: of its data where the source knows where that is, else of its size;
+   * undefined where that is not known either.
+   */
+  percentBefore(offset: number): number | undefined {
+    const { source } = this.#options
+    const whole = this.imageBytes
+    if (whole === undefined) return undefined
+    const measure = (at: number): number => (isRandomAccess(source) ? source.dataBefore?.(at) : undefined) ?? at
+    const wholeBytes = measure(whole)
+    return wholeBytes === 0 ? 100 : Math.min(100, (100 * measure(offset)) / wholeBytes)
+  }
+
+  /**
    * Makes the next frame; undefined when the image holds no further data.
    * The buffer is the caller's until {@link release}.
    * @throws SkilfishError of the source or the spool

@@ -71,7 +71,10 @@ export interface SendProgress {
   /** Image bytes behind the first pass, holes included, and the size where it is known. */
   readonly positionBytes: number
   readonly imageBytes: number | undefined
-  /** 0 to 100, where the size is known. In the mending phase: the share of slices settled by the slowest live receiver. */
+  /**
+   * 0 to 100, where the size is known: the share of the image's data behind the first pass, or of its size where the source does not tell
+   * its holes. In the mending phase: the share of slices settled by the slowest live receiver.
+   */
   readonly percent: number | undefined
   readonly etaMs: number | undefined
   readonly stats: SenderStats

@@ -14,7 +14,7 @@ export function sendProgress(
   const { imageBytes } = producer
   const positionBytes = stats.phase === 'mending' ? producer.positionBytes : producer.startOf(stats.slicesBegun)
   const percent =
-    stats.phase === 'mending' ? settledPercent(stats.slicesTotal, receivers) : share(positionBytes, imageBytes)
+    stats.phase === 'mending' ? settledPercent(stats.slicesTotal, receivers) : producer.percentBefore(positionBytes)
   const sendingMs = firstDataUs === undefined ? 0 : elapsedUs / 1000
   return {
     ...{ phase: stats.phase, elapsedMs: elapsedUs / 1000, positionBytes, imageBytes, percent, stats, receivers },

@@ -32,6 +32,8 @@ export interface RandomAccessSource extends SourceFacts {
    * May report zeros as data, never data as a hole.
    */
   nextData(offset: number): Promise<Range | undefined>
+  /** Bytes of data before `offset`, where that is known at little cost: what progress is measured by. */
+  dataBefore?(offset: number): number | undefined
   /**
    * Fills `into` with the bytes at `offset`. The caller keeps the buffer.
    * @throws SkilfishError SOURCE_FAILED when the device fails, SOURCE_CHANGED when the source ends early.

@@ -169,6 +169,23 @@ describe.runIf(libc)('the holes of a file', () => {
     await source.close?.()
   })
 
+  it('count for nothing in how much data lies before a place, unless there are too many to look at', async () => {
+    await writeSparse('image', TIB, [
+      { start: MIB, end: 2 * MIB },
+      { start: 5 * MIB, end: 8 * MIB },
+    ])
+    const source = await openFile('image')
+    const before = [0, MIB, 1.5 * MIB, 3 * MIB, 5 * MIB, 6 * MIB, 8 * MIB, TIB].map((at) => source.dataBefore?.(at))
+    expect(before).toEqual([0, 0, 0.5 * MIB, MIB, MIB, 2 * MIB, 4 * MIB, 4 * MIB])
+    expect(await source.nextData(3 * MIB)).toEqual({ start: 5 * MIB, end: 8 * MIB })
+    await source.close?.()
+    const pieces = Array.from({ length: 4097 }, (_, index) => ({ start: index * 8192, end: index * 8192 + 4096 }))
+    await writeSparse('pieces', 4097 * 8192, pieces)
+    const many = await openFile('pieces')
+    expect(many.dataBefore?.(MIB)).toBeUndefined()
+    await many.close?.()
+  })
+
   it('fill all of a file without data', async () => {
     await writeSparse('image', TIB, [])
     const source = await openFile('image')

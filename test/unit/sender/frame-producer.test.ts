@@ -223,3 +223,18 @@ describe('FrameProducer', () => {
     }
   })
 })
+
+describe('how far a producer is', () => {
+  it('is a share of the data where the source tells its holes, else of the size', async () => {
+    const image = imageOf(1024 * 1024, [...Array(8).keys(), ...Array.from({ length: 8 }, (_, index) => 100 + index)])
+    const ranges = [0, 100].map((page) => ({ start: page * 4096, end: (page + 8) * 4096 }))
+    const producer = producerOf(new MemorySource(image, ranges))
+    const percents: (number | undefined)[] = []
+    while ((await producer.next()) !== undefined) percents.push(producer.percentBefore(producer.positionBytes))
+    expect(percents).toEqual([25, 50, 75, 100])
+    const blind = producerOf({ ...streamOf([]), sizeBytes: 1000 })
+    expect(blind.percentBefore(250)).toBe(25)
+    expect(producerOf(streamOf([])).percentBefore(250)).toBeUndefined()
+    expect(producerOf(new MemorySource(new Uint8Array(4096), [])).percentBefore(0)).toBe(100)
+  })
+})

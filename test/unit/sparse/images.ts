@@ -19,6 +19,10 @@ export class MemorySource implements RandomAccessSource {
     return Promise.resolve(range && { start: Math.max(offset, range.start), end: range.end })
   }
 
+  dataBefore(offset: number): number {
+    return this.#ranges.reduce((sum, { start, end }) => sum + Math.max(0, Math.min(end, offset) - start), 0)
+  }
+
   readInto(offset: number, into: Uint8Array): Promise<void> {
     this.reads.push({ start: offset, end: offset + into.length })
     into.set(this.image.subarray(offset, offset + into.length))
