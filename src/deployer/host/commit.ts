@@ -108,6 +108,7 @@ async function copy(
   await forEach(pieces(ranges, PIECE_BYTES), DEPTH, async ({ offset, lengthBytes }) => {
     await rate.take(lengthBytes, signal)
     await target.write(offset, await overlay.read(offset, lengthBytes))
+    rate.done(lengthBytes)
     onProgress((100 * rate.totalBytes) / wholeBytes, rate.bitsPerSec)
   })
   await target.flush()

@@ -51,6 +51,7 @@ export async function fetchUnique(
     await forEach(pieces(request.ranges, PIECE_BYTES), DEPTH, async ({ offset, lengthBytes }) => {
       await rate.take(lengthBytes, signal)
       await target.write(offset, await source.read(offset, lengthBytes))
+      rate.done(lengthBytes)
       onProgress((100 * rate.totalBytes) / wholeBytes, rate.bitsPerSec)
     })
     await target.flush()

@@ -1,0 +1,14 @@
+import { expect, it } from 'vitest'
+import { ByteRate } from '../../../src/deployer/host/byte-rate.ts'
+
+it('tells what was copied, not what waits, and waits no longer than it is wanted', async () => {
+  const rate = new ByteRate(1)
+  const wanted = new AbortController()
+  await rate.take(1_000_000, wanted.signal)
+  const waiting = rate.take(1_000_000, wanted.signal)
+  rate.done(1_000_000)
+  expect(rate.totalBytes).toBe(1_000_000)
+  wanted.abort(new Error('enough'))
+  await expect(waiting).rejects.toThrow('enough')
+  await expect(rate.take(1, wanted.signal)).rejects.toThrow('enough')
+})
