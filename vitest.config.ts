@@ -1,22 +1,39 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 
 const project = (name: string, extra: object = {}) => ({
   test: { name, include: [`test/${name}/**/*.test.ts`], passWithNoTests: false, ...extra },
 })
 
-// Real processes, sockets and devices: one file at a time, so that they do not disturb each other.
-const serial = { fileParallelism: false, testTimeout: 120_000, hookTimeout: 120_000 }
+/** Computation alone: as many files at a time as there are processors. Vitest would leave one idle, which on two is half. */
+const computing = { maxWorkers: availableParallelism() }
+
+/** Real processes, sockets and devices, which take longer on a busy machine than the usual 5 s. */
+const patient = { testTimeout: 120_000, hookTimeout: 120_000 }
+
+/**
+ * Two files at a time, as they wait more than they compute: for guests to boot, for silence to pass. Names, ports, folders and devices are
+ * each file's own. More at a time, and emulated guests would starve each other.
+ */
+const paired = (groupOrder: number) => ({ ...patient, maxWorkers: 2, sequence: { groupOrder } })
+
+/** One file at a time, after all others. */
+const serial = { ...patient, fileParallelism: false }
+
+/** System tests that tolerate no other: they measure time or work done, or what nobody but they may touch. */
+const ALONE = ['bench', 'floods', 'lab', 'peers', 'transfer'].map((name) => `test/system/${name}.test.ts`)
 
 const config: ViteUserConfig = defineConfig({
   test: {
     projects: [
       // Some compare many random cases with a slow reference: on a busy machine that takes longer than the usual 5 s.
-      project('unit', { testTimeout: 30_000 }),
-      project('property', { testTimeout: 60_000 }),
-      project('sim', { testTimeout: 120_000 }),
-      project('model', { testTimeout: 120_000 }),
-      project('e2e', serial),
-      project('system', serial),
+      project('unit', { ...computing, testTimeout: 30_000 }),
+      project('property', { ...computing, testTimeout: 60_000 }),
+      project('sim', { ...computing, testTimeout: 120_000 }),
+      project('model', { ...computing, testTimeout: 120_000 }),
+      project('e2e', paired(1)),
+      project('system', { ...paired(2), exclude: ALONE }),
+      project('system-alone', { ...serial, include: ALONE }),
       project('package', serial),
     ],
   },

@@ -9,10 +9,13 @@ export const DIST: string = join(import.meta.dirname, '../../dist')
 
 let groupCount = 0
 
+/** Ports of a process of tests: process ids alone may agree where they are cut short. Of those at work at once each has its number. */
+const FIRST_PORT = 21_000 + 100 * Number(process.env['VITEST_POOL_ID'] ?? 0)
+
 /** Options that keep a session on this machine, and apart from every other of this run. */
 export function loopback(): string[] {
   groupCount++
-  return ['--interface', '127.0.0.1', '--group', `239.192.84.${1 + (process.pid % 250)}:${21_000 + groupCount}`]
+  return ['--interface', '127.0.0.1', '--group', `239.192.84.${1 + (process.pid % 250)}:${FIRST_PORT + groupCount}`]
 }
 
 /** How a program ended. */

@@ -1,9 +1,21 @@
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  renameSync,
+  rmSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 /**
- * The path of a file or folder that is made once, by the first call, and kept in the temporary folder.
+ * The path of a file or folder that is made once, by the first call, and kept in the temporary folder. Other processes that want it
+ * meanwhile wait for that.
  *
  * @param name what it is called there; part of it must change with each change of how it is made
  * @param make makes it in an empty folder, which is removed after that, and returns its path there
@@ -12,15 +24,29 @@ export function cached(name: string, make: (workFolder: string) => string): stri
   const folder = cacheFolder()
   const path = join(folder, name)
   if (existsSync(path)) return path
-  const work = mkdtempSync(join(folder, 'making-'))
-  try {
-    const made = make(work)
-    // Another process may have been as fast. A folder does not replace one that is not empty.
-    if (!existsSync(path)) renameSync(made, path)
-  } finally {
-    rmSync(work, { recursive: true, force: true })
-  }
+  withLock(`${path}.lock`, () => {
+    if (existsSync(path)) return
+    const work = mkdtempSync(join(folder, 'making-'))
+    try {
+      renameSync(make(work), path)
+    } finally {
+      rmSync(work, { recursive: true, force: true })
+    }
+  })
   return path
+}
+
+/** Does what one process at a time may do. The lock goes with the open file: however this process ends, nobody waits for it. */
+function withLock(path: string, work: () => void): void {
+  const file = openSync(path, 'w')
+  try {
+    // flock(1) locks the open file, which it shares with this process, and ends.
+    const { status } = spawnSync('flock', ['3'], { stdio: ['ignore', 'inherit', 'inherit', file] })
+    if (status !== 0) throw new Error(`Cannot lock ${path}: flock of the Debian package util-linux failed`)
+    work()
+  } finally {
+    closeSync(file)
+  }
 }
 
 /** A folder that is this user's alone, as anybody may make names in the temporary folder. */

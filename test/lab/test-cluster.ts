@@ -177,10 +177,17 @@ export class TestCluster {
     await this.#until('the steps of hosts to end', () => this.stepCount() === 0)
   }
 
-  /** How many steps hosts are at. */
+  /** How many steps hosts are at: those of this cluster alone, as others may be at work beside it. */
   stepCount(): number {
-    const processes = runCommand('ps', ['-eo', 'args']).split('\n')
-    return processes.filter((line) => line.endsWith(`${SKILFISH} host`)).length
+    const steps = runCommand('ps', ['-eo', 'pid=,args='])
+      .split('\n')
+      .filter((line) => line.endsWith(`${SKILFISH} host`))
+    const namespaces = this.hosts.lab.receivers.map(({ namespace }) => namespace)
+    const pids = namespaces.flatMap((name) => runCommand('ip', ['netns', 'pids', name]).split('\n'))
+    // One that is just being started is not yet in its host, and names it.
+    const isOurs = (line: string): boolean =>
+      namespaces.some((name) => line.includes(name)) || pids.includes(line.trim().split(' ')[0]!)
+    return steps.filter(isOurs).length
   }
 
   /** The console of a running machine. */
