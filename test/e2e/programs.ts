@@ -80,9 +80,12 @@ export class Program {
     while (!isCaught()) await new Promise((resolve) => setTimeout(resolve, 20))
   }
 
-  /** Resolves when standard output and error together hold `text`. */
-  async says(text: string): Promise<void> {
-    const isSaid = (): boolean => `${Buffer.concat(this.#stdout).toString()}${this.#stderr}`.includes(text)
+  /** Resolves when standard output and error together hold `text`, or match it. */
+  async says(text: string | RegExp): Promise<void> {
+    const isSaid = (): boolean => {
+      const said = `${Buffer.concat(this.#stdout).toString()}${this.#stderr}`
+      return typeof text === 'string' ? said.includes(text) : text.test(said)
+    }
     await new Promise<void>((resolve, reject) => {
       const look = (): void => {
         if (isSaid()) resolve()
@@ -91,7 +94,7 @@ export class Program {
       this.process.stderr?.on('data', look)
       this.process.once('close', () => {
         if (isSaid()) resolve()
-        else reject(new Error(`the program ended without saying ${JSON.stringify(text)}: ${this.#stderr}`))
+        else reject(new Error(`the program ended without saying ${String(text)}: ${this.#stderr}`))
       })
       look()
     })
