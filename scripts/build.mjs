@@ -46,8 +46,11 @@ function compileInto(folder) {
 function bundleCommands(folder) {
   const cli = join(folder, 'cli')
   rmSync(cli, { recursive: true })
+  const entries = commands.map((name) => ({ in: join(root, `src/cli/${name}.ts`), out: name }))
+  // Started by name, beside whichever bundle starts it.
+  const encodeWorker = { in: join(root, 'src/sender/encode-worker.ts'), out: 'encode-worker' }
   buildSync({
-    ...{ entryPoints: commands.map((name) => join(root, `src/cli/${name}.ts`)), outdir: cli },
+    ...{ entryPoints: [...entries, encodeWorker], outdir: cli },
     ...{
       bundle: true,
       splitting: true,

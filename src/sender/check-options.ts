@@ -2,7 +2,7 @@ import { checkCount, checkNumber, checkPlace, checkText, MAX_WAIT_MS } from '../
 import { SkilfishError } from '../errors.ts'
 import { Codec, MAX_RECEIVER_COUNT } from '../protocol/index.ts'
 import { MAX_BITS_PER_SEC } from '../ratelimit/index.ts'
-import { canCompressZstd } from './frame-producer.ts'
+import { canCompressZstd } from './frame-encoder.ts'
 import type { Compression, SendOptions } from './send-options.ts'
 
 const CODECS: Readonly<Record<Compression, Codec>> = { none: Codec.none, lzo: Codec.lzo, zstd: Codec.zstd }

@@ -1,10 +1,7 @@
-import * as zlib from 'node:zlib'
 import { SkilfishError } from '../errors.ts'
 import type { Spool } from '../io/index.ts'
-import { Lzo1x } from '../lzo/index.ts'
 import {
   Codec,
-  DIGEST_COVERS_FROM,
   DIGEST_OFFSET,
   encodeFrameHeadInto,
   FRAME_HEADER_BYTES,
@@ -16,26 +13,13 @@ import {
 } from '../protocol/index.ts'
 import { sha256 } from '../sha256.ts'
 import type { FrameSealer } from '../trust/index.ts'
+import { EncoderPool } from './encoder-pool.ts'
 import { isRandomAccess, RandomAccessSlicer, StreamSlicer, type ImageSource, type Slice } from '../sparse/index.ts'
 
 /** Frame buffers kept for reuse; the machine's window holds the rest. Bounds idle memory to about 4 MiB. */
 const MAX_FREE_BUFFERS = 16
 
-/** zstd's fastest level with its usual ratio. (Level -1 is silently taken for the default, 3.) */
-const ZSTD_LEVEL = 1
-
 const FIRST_CAPACITY = 1024
-
-type ZstdCompress = (bytes: Uint8Array, options: { params: Record<number, number> }) => Uint8Array
-
-/** Node.js 22.15 and newer have zstd; the types that this project builds against are older. */
-const zstd = zlib as unknown as {
-  readonly zstdCompressSync?: ZstdCompress
-  readonly constants: { readonly ZSTD_c_compressionLevel?: number }
-}
-
-/** Whether this Node.js can compress with zstd. */
-export const canCompressZstd = (): boolean => zstd.zstdCompressSync !== undefined
 
 export interface FrameProducerOptions {
   readonly source: ImageSource
@@ -45,6 +29,14 @@ export interface FrameProducerOptions {
   readonly spool?: Spool
   /** Signs and encrypts frames. */
   readonly sealer?: FrameSealer | undefined
+  /** Digests and compresses; the producer's from now on. Default: on threads of its own. */
+  readonly encoder?: EncoderPool
+}
+
+/** A slice that was read, and its frame. */
+interface Encoded {
+  readonly slice: Slice
+  readonly frame: Uint8Array
 }
 
 /** What was produced, once {@link FrameProducer.finish} has been called; until then what is known so far. */
@@ -59,7 +51,8 @@ export interface ProducerTotals {
 }
 
 /**
- * Makes the frames of an image: reads, digests, compresses. Nothing runs ahead. `next` is called one at a time, `again` at any time.
+ * Makes the frames of an image: reads, digests, compresses. `next` is called one at a time, `again` at any time. What the encoder
+ * can have under way at once is read ahead.
  *
  * Memory a slice: 12 bytes (where it starts, and four bytes of its digest to notice that the source has changed).
  */
@@ -67,16 +60,22 @@ export class FrameProducer {
   readonly #options: FrameProducerOptions
   readonly #random: RandomAccessSlicer | undefined
   readonly #stream: StreamSlicer | undefined
-  readonly #lzo: Lzo1x | undefined
+  readonly #encoder: EncoderPool
   readonly #root = new RootDigest(sha256)
   /** Plain data is read behind room for the longest head, and compressed in its place: no byte is copied without need. */
   readonly #headRoom: number
-  readonly #free: Uint8Array[] = []
+  readonly #free: Uint8Array<ArrayBuffer>[] = []
   #starts = new Float64Array(FIRST_CAPACITY)
   #digests = new Uint32Array(FIRST_CAPACITY)
   #count = 0
+  /** Behind the last slice made, and behind the last one read. */
   #position = 0
-  #hasEnded = false
+  #readPosition = 0
+  #hasReadAll = false
+  /** One read at a time: a slice begins where the one before ends. */
+  #reading: Promise<unknown> = Promise.resolve()
+  /** What was read ahead, in order. */
+  readonly #ahead: Promise<Encoded | undefined>[] = []
   #dataBytes = 0
   #frameBytes = 0
   #rootDigest: Uint8Array = new Uint8Array(0)
@@ -86,7 +85,7 @@ export class FrameProducer {
     this.#options = options
     if (isRandomAccess(source)) this.#random = new RandomAccessSlicer(source, geometry.sliceBytes)
     else this.#stream = new StreamSlicer(source, geometry.sliceBytes)
-    if (codec === Codec.lzo) this.#lzo = new Lzo1x()
+    this.#encoder = options.encoder ?? new EncoderPool(codec)
     this.#headRoom = frameHeadBytes(maxRunCount(geometry.sliceBytes))
   }
 
@@ -136,19 +135,14 @@ export class FrameProducer {
    * @throws SkilfishError of the source or the spool
    */
   async next(): Promise<{ readonly slice: number; readonly frame: Uint8Array } | undefined> {
-    if (this.#hasEnded) return undefined
-    const buffer = this.#takeBuffer()
-    const slice = await this.#readNext(buffer.subarray(this.#headRoom))
-    if (slice === undefined) {
-      this.#hasEnded = true
-      this.release(buffer)
-      return undefined
-    }
+    while (this.#ahead.length < this.#encoder.frameCount && !this.#hasReadAll) this.#readAhead()
+    const made = await this.#ahead.shift()
+    if (made === undefined) return undefined
+    const { slice, frame } = made
     if (this.#count === MAX_SLICE_COUNT) {
       const text = `cannot send ${this.#options.source.label}: it has more than ${MAX_SLICE_COUNT} slices of data; use a larger slice size`
       throw new SkilfishError('SOURCE_UNSUPPORTED', text)
     }
-    const frame = this.#encode(slice, buffer)
     const index = this.#count++
     this.#reach(index)
     this.#starts[index] = slice.spanStart
@@ -177,7 +171,8 @@ export class FrameProducer {
     const buffer = this.#takeBuffer()
     const [spanStart, spanEnd] = [this.startOf(sliceIndex), this.startOf(sliceIndex + 1)]
     const slice = await this.#random.read(spanStart, buffer.subarray(this.#headRoom), spanEnd)
-    const frame = slice && this.#encode(slice, buffer)
+    const plain = slice && this.#plainFrame(slice, buffer)
+    const frame = plain && this.#encoder.encodeNow(plain, frameHeadBytes(slice!.runs.length))
     if (frame !== undefined && digestWord(frame) === this.#digests[sliceIndex]) return this.#seal(sliceIndex, frame)
     throw this.#changed(sliceIndex)
   }
@@ -192,40 +187,59 @@ export class FrameProducer {
 
   /** Takes a frame's buffer back. */
   release(frame: Uint8Array): void {
-    if (this.#free.length < MAX_FREE_BUFFERS) this.#free.push(new Uint8Array(frame.buffer))
+    if (this.#free.length < MAX_FREE_BUFFERS) this.#free.push(new Uint8Array(frame.buffer as ArrayBuffer))
   }
 
-  /** Ends the reading of a stream. */
+  /** Ends the reading of a stream, and the encoder. */
   async close(): Promise<void> {
+    this.#hasReadAll = true
     await this.#stream?.close()
+    await this.#encoder.close()
   }
 
-  async #readNext(into: Uint8Array): Promise<Slice | undefined> {
-    if (this.#random === undefined) return this.#stream!.read(into)
-    const slice = await this.#random.read(this.#position, into)
-    // Only zeros follow a slice that is not full: without this they would all be read a second time.
-    this.#hasEnded = slice !== undefined && slice.plainBytes < this.#options.geometry.sliceBytes
-    return slice
+  #readAhead(): void {
+    const read = this.#reading.then(() => this.#readNext())
+    const encoded = read.then((made) => made && this.#encode(made.slice, made.buffer))
+    // Whoever waits for that slice is told; those behind it find that nothing more is read.
+    this.#reading = read.catch(() => (this.#hasReadAll = true))
+    encoded.catch(() => undefined)
+    this.#ahead.push(encoded)
   }
 
-  #takeBuffer(): Uint8Array {
+  async #readNext(): Promise<{ readonly slice: Slice; readonly buffer: Uint8Array<ArrayBuffer> } | undefined> {
+    if (this.#hasReadAll) return undefined
+    const buffer = this.#takeBuffer()
+    const into = buffer.subarray(this.#headRoom)
+    const slice = await (this.#random?.read(this.#readPosition, into) ?? this.#stream!.read(into))
+    // Only zeros follow a slice of an image that is not full: without this they would all be read a second time.
+    const isLast = this.#random !== undefined && (slice?.plainBytes ?? 0) < this.#options.geometry.sliceBytes
+    if (slice === undefined || isLast) this.#hasReadAll = true
+    if (slice === undefined) {
+      this.release(buffer)
+      return undefined
+    }
+    this.#readPosition = slice.spanEnd
+    return { slice, buffer }
+  }
+
+  #takeBuffer(): Uint8Array<ArrayBuffer> {
     const { geometry, sealer } = this.#options
     return this.#free.pop() ?? new Uint8Array(this.#headRoom + geometry.sliceBytes + (sealer?.extraBytes ?? 0))
   }
 
-  /** Makes the frame of a slice whose plain data lies in `buffer` behind the head room; the frame is a part of the buffer. */
-  #encode(slice: Slice, buffer: Uint8Array): Uint8Array {
-    const { codec } = this.#options
+  async #encode(slice: Slice, buffer: Uint8Array<ArrayBuffer>): Promise<Encoded> {
+    return {
+      slice,
+      frame: await this.#encoder.encode(this.#plainFrame(slice, buffer), frameHeadBytes(slice.runs.length)),
+    }
+  }
+
+  /** The frame of a slice whose plain data lies in `buffer` behind the head room, not encoded yet; a part of the buffer. */
+  #plainFrame(slice: Slice, buffer: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
     const headBytes = frameHeadBytes(slice.runs.length)
     const frame = buffer.subarray(this.#headRoom - headBytes, this.#headRoom + slice.plainBytes)
     encodeFrameHeadInto(frame, { ...slice, codec: Codec.none })
-    // Runs and plain data lie back to back.
-    const digest = sha256(frame.subarray(DIGEST_COVERS_FROM, DIGEST_OFFSET), frame.subarray(FRAME_HEADER_BYTES))
-    frame.set(digest, DIGEST_OFFSET)
-    const payloadBytes = this.#compressInPlace(frame.subarray(headBytes))
-    if (payloadBytes === undefined) return frame
-    frame[0] = codec
-    return frame.subarray(0, headBytes + payloadBytes)
+    return frame
   }
 
   /** Seals a frame where it lies. What was sealed once is never sealed as something else (see `FrameSealer`). */
@@ -241,17 +255,6 @@ export class FrameProducer {
     const span = `bytes ${this.startOf(sliceIndex)} to ${this.startOf(sliceIndex + 1)}`
     const text = `${span} are not what they were; they must stay until all receivers have them`
     return new SkilfishError('SOURCE_CHANGED', `cannot send ${this.#options.source.label} again: ${text}`)
-  }
-
-  /** @returns bytes of the payload, which takes the place of the plain data, or undefined when it would not be shorter */
-  #compressInPlace(plain: Uint8Array): number | undefined {
-    if (this.#options.codec === Codec.none) return undefined
-    if (this.#lzo !== undefined) return this.#lzo.compressInto(plain, plain)
-    const params = { [zstd.constants.ZSTD_c_compressionLevel ?? 100]: ZSTD_LEVEL }
-    const packed = zstd.zstdCompressSync!(plain, { params })
-    if (packed.length >= plain.length) return undefined
-    plain.set(packed)
-    return packed.length
   }
 
   #reach(index: number): void {
