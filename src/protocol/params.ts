@@ -100,8 +100,11 @@ export const SMALL_GROUP_COUNT = 8
 /** Reports that the whole group sends a second, at most: the interval grows with the group. Ours; RFC 3550 section 6.2 for the idea. */
 export const REPORTS_PER_SEC = 200
 
-/** Shortest time between two reports of one receiver, milliseconds. Ours: 10 samples a second steer the rate. */
-export const MIN_REPORT_INTERVAL_MS = 100
+/** Time between two reports of one receiver of a small group, milliseconds. Ours: 10 samples a second steer the rate. */
+export const REPORT_INTERVAL_MS = 100
+
+/** The shortest, while the rate doubles from report to report. Ours: 1.6 Gbit/s are reached before 6 MiB are sent. */
+export const MIN_REPORT_INTERVAL_MS = 25
 
 /** Joins that the whole group sends a second, and Dones, at most: two for each Report that it may send. Ours. */
 export const JOINS_PER_SEC = 400

@@ -1,8 +1,8 @@
 import {
   BACKOFF_FACTOR,
   JOINS_PER_SEC,
-  MIN_REPORT_INTERVAL_MS,
   MIN_SPREAD_US,
+  REPORT_INTERVAL_MS,
   REPORTS_PER_SEC,
   RETRY_INTERVAL_US,
   SMALL_GROUP_COUNT,
@@ -24,9 +24,12 @@ export const aggregationUs = (groupCount: number, grttUs: number): number =>
 /** How long a receiver waits for the repair it asked for before it asks again, microseconds: aggregation and two round trips. */
 export const holdoffUs = (groupCount: number, grttUs: number): number => aggregationUs(groupCount, grttUs) + 2 * grttUs
 
-/** Time between two reports of one receiver, milliseconds: the whole group together keeps to {@link REPORTS_PER_SEC}. */
-export const reportIntervalMs = (groupCount: number): number =>
-  Math.max(MIN_REPORT_INTERVAL_MS, Math.ceil((groupCount * 1000) / REPORTS_PER_SEC))
+/**
+ * Time between two reports of one receiver, milliseconds: the whole group together keeps to {@link REPORTS_PER_SEC}.
+ * @param leastMs of a small group
+ */
+export const reportIntervalMs = (groupCount: number, leastMs: number = REPORT_INTERVAL_MS): number =>
+  Math.max(leastMs, Math.ceil((groupCount * 1000) / REPORTS_PER_SEC))
 
 /** Time over which receivers spread what all send at the same moment, microseconds: the group together keeps to {@link JOINS_PER_SEC}. */
 export const spreadUs = (groupCount: number): number =>

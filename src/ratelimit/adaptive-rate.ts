@@ -156,6 +156,11 @@ export class AdaptiveRate {
     return this.#bitsPerSec
   }
 
+  /** Whether there was no trouble yet, and the cap is not reached: each interval may double the rate. */
+  get isDoubling(): boolean {
+    return this.#isStarting && this.#bitsPerSec < this.#capBitsPerSec
+  }
+
   /** The transfer begins: what was sent before says nothing. */
   start(nowUs: number): void {
     this.#intervalBeganUs = nowUs

@@ -21,8 +21,12 @@ export interface PathSample {
   readonly queueDelayUs: number
 }
 
-/** A sample covers this long, microseconds: reports that a busy host held up come in bunches, and a bunch says little. Ours. */
+/**
+ * A sample covers this long, microseconds, or this share of a shorter report interval: reports that a busy host held up come in
+ * bunches, and a bunch says little. Ours.
+ */
 const SAMPLE_US = 80_000
+const SAMPLE_SHARE = 0.8
 
 /** A sample has so many packets, or is old. Losses are counted slice by slice: two of the default size tell. Ours. */
 const SAMPLE_PACKETS = 400
@@ -66,7 +70,11 @@ export class ReportSampler {
     // Nothing was sent, or all of it was lost, which later packets will tell.
     if (packets === 0) this.#beganUs = nowUs
     const elapsedUs = nowUs - this.#beganUs
-    if (elapsedUs < SAMPLE_US || (packets < SAMPLE_PACKETS && elapsedUs < OLD_SAMPLE_US)) return undefined
+    if (
+      elapsedUs < Math.min(SAMPLE_US, SAMPLE_SHARE * intervalUs) ||
+      (packets < SAMPLE_PACKETS && elapsedUs < OLD_SAMPLE_US)
+    )
+      return undefined
     const roundTripUs = this.#roundTripsUs.length === 0 ? 0 : Math.min(...this.#roundTripsUs)
     const sample: PathSample = {
       beganUs: this.#beganUs,

@@ -63,7 +63,7 @@ const message: fc.Arbitrary<ControlMessage> = fc.oneof(
     feedback: fc.record({
       grttUs: fc.integer({ min: MIN_GRTT_US, max: MAX_GRTT_US }),
       groupCount: upTo(MAX_RECEIVER_COUNT),
-      reportIntervalMs: fc.integer({ min: 100, max: 0xffff_ffff }),
+      reportIntervalMs: fc.integer({ min: 25, max: 0xffff_ffff }),
       receiverTimeoutMs: from1To(0xffff_ffff),
       joinLimit: from1To(65_536),
     }),

@@ -48,7 +48,7 @@ export class Reporter {
   poll(nowUs: number, session: ReceiverSession): Omit<Report, 'kind' | 'receiver' | 'name'> | undefined {
     const { announce, announcedUs, assembly, packets } = session
     const { reportIntervalMs } = announce.feedback
-    if (nowUs < this.#nextUs) return undefined
+    if (this.#nextUs === Infinity) return undefined
     // While receivers join, the interval grows: what was due by that of a smaller group waits (RFC 3550 section 6.3.3).
     this.#nextUs = this.#dueUs(reportIntervalMs)
     if (nowUs < this.#nextUs) return undefined

@@ -1,9 +1,22 @@
-import { formatId, MIN_REPORT_INTERVAL_MS, type Id64, type Micros, type Report } from '../../protocol/index.ts'
+import {
+  formatId,
+  MIN_REPORT_INTERVAL_MS,
+  REPORT_INTERVAL_MS,
+  type Id64,
+  type Micros,
+  type Report,
+} from '../../protocol/index.ts'
 import { AdaptiveRate, batchBytes, burstBytes, ReportSampler, TokenBucket } from '../../ratelimit/index.ts'
 
 /** Share of the rate that answers may take, and how much of them may go out at once, bytes: some 15 of the largest. Ours. */
 const ANSWER_SHARE = 0.1
 const ANSWER_DEPTH_BYTES = 8192
+
+/** For so long after the start reports may come faster, microseconds: the rate may never meet trouble. Ours. */
+const SEEK_US = 1_000_000
+
+/** Round trips that such a report interval has at least: what it tells is of the rate before it. Ours. */
+const SEEK_ROUND_TRIPS = 4
 
 const answerRate = (bitsPerSec: number): number => Math.max(1, Math.floor(bitsPerSec * ANSWER_SHARE))
 
@@ -17,6 +30,8 @@ export class Pacer {
   #intervalBeganUs: Micros
   #intervalEndUs: Micros
   #intervalBytes = 0
+  /** Until then the rate is sought; in the past before the start. */
+  #seekEndUs: Micros = 0
   /** By receiver. Bounded by the roster, which knows all of them. */
   readonly #samplers = new Map<string, ReportSampler>()
 
@@ -46,6 +61,14 @@ export class Pacer {
     this.#intervalBytes = 0
     this.#intervalBeganUs = nowUs
     this.#intervalEndUs = nowUs + MIN_REPORT_INTERVAL_MS * 1000
+    this.#seekEndUs = nowUs + SEEK_US
+  }
+
+  /** The report interval to ask of a small group, milliseconds: shorter while the rate doubles from one to the next. */
+  leastReportIntervalMs(nowUs: Micros, grttUs: number): number {
+    if (nowUs >= this.#seekEndUs || !this.#rate.isDoubling) return REPORT_INTERVAL_MS
+    const roundTripsMs = Math.ceil((SEEK_ROUND_TRIPS * grttUs) / 1000)
+    return Math.min(REPORT_INTERVAL_MS, Math.max(MIN_REPORT_INTERVAL_MS, roundTripsMs))
   }
 
   /** Packets that one run may hold: a millisecond of the rate, and at least one. */

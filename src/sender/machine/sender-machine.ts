@@ -274,6 +274,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     if (decision === 'start') {
       this.#enter('sending')
       this.#pacer.start(nowUs)
+      this.#censusUs = nowUs
       return
     }
     this.#failed = { code: 'NO_RECEIVERS', text: decision.giveUp }
@@ -374,8 +375,9 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
 
   /** Looks for receivers that have fallen silent; they are dropped so that nobody waits for them. */
   #census(nowUs: Micros): void {
-    this.#censusUs = nowUs + CENSUS_INTERVAL_US
-    const sentBitsPerSec = this.#pacer.tick(nowUs, reportIntervalMs(this.#roster.groupCount))
+    const intervalMs = this.#reportIntervalMs(nowUs)
+    this.#censusUs = nowUs + Math.min(CENSUS_INTERVAL_US, intervalMs * 1000)
+    const sentBitsPerSec = this.#pacer.tick(nowUs, intervalMs)
     if (sentBitsPerSec !== undefined && this.#isActive) this.#slow.noteInterval(sentBitsPerSec)
     const mending =
       this.#phase === 'mending' ? { sinceUs: this.#mendingUs, sliceCount: this.#end!.sliceCount } : undefined
@@ -411,13 +413,17 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       phase: this.#lastPhase,
       begunCount: this.#stream.begunCount,
       feedback: {
-        ...{ grttUs, groupCount, reportIntervalMs: reportIntervalMs(this.#roster.groupCount) },
+        ...{ grttUs, groupCount, reportIntervalMs: this.#reportIntervalMs(nowUs) },
         receiverTimeoutMs: Math.round(receiverTimeoutUs / 1000),
         joinLimit,
       },
       sentAtUs: nowUs >>> 0,
       rateBitsPerSec: this.#pacer.bitsPerSec,
     }
+  }
+
+  #reportIntervalMs(nowUs: Micros): number {
+    return reportIntervalMs(this.#roster.groupCount, this.#pacer.leastReportIntervalMs(nowUs, this.#roster.grttUs))
   }
 
   /** Live receivers, and those that have not been let in yet. */
