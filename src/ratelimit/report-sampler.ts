@@ -22,11 +22,12 @@ export interface PathSample {
 }
 
 /**
- * A sample covers this long, microseconds, or this share of a shorter report interval: reports that a busy host held up come in
+ * A sample covers this share of the report interval, within these bounds, microseconds: reports that a busy host held up come in
  * bunches, and a bunch says little. Ours.
  */
-const SAMPLE_US = 80_000
 const SAMPLE_SHARE = 0.8
+const MIN_SAMPLE_US = 20_000
+const MAX_SAMPLE_US = 80_000
 
 /** A sample has so many packets, or is old. Losses are counted slice by slice: two of the default size tell. Ours. */
 const SAMPLE_PACKETS = 400
@@ -70,11 +71,8 @@ export class ReportSampler {
     // Nothing was sent, or all of it was lost, which later packets will tell.
     if (packets === 0) this.#beganUs = nowUs
     const elapsedUs = nowUs - this.#beganUs
-    if (
-      elapsedUs < Math.min(SAMPLE_US, SAMPLE_SHARE * intervalUs) ||
-      (packets < SAMPLE_PACKETS && elapsedUs < OLD_SAMPLE_US)
-    )
-      return undefined
+    const sampleUs = Math.min(MAX_SAMPLE_US, Math.max(MIN_SAMPLE_US, SAMPLE_SHARE * intervalUs))
+    if (elapsedUs < sampleUs || (packets < SAMPLE_PACKETS && elapsedUs < OLD_SAMPLE_US)) return undefined
     const roundTripUs = this.#roundTripsUs.length === 0 ? 0 : Math.min(...this.#roundTripsUs)
     const sample: PathSample = {
       beganUs: this.#beganUs,

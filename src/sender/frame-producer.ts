@@ -13,7 +13,7 @@ import {
 } from '../protocol/index.ts'
 import { sha256 } from '../sha256.ts'
 import type { FrameSealer } from '../trust/index.ts'
-import { EncoderPool } from './encoder-pool.ts'
+import type { EncoderPool } from './encoder-pool.ts'
 import { isRandomAccess, RandomAccessSlicer, StreamSlicer, type ImageSource, type Slice } from '../sparse/index.ts'
 
 /** Frame buffers kept for reuse; the machine's window holds the rest. Bounds idle memory to about 4 MiB. */
@@ -24,13 +24,12 @@ const FIRST_CAPACITY = 1024
 export interface FrameProducerOptions {
   readonly source: ImageSource
   readonly geometry: Geometry
-  readonly codec: Codec
   /** Keeps the frames of a source that cannot be read again. */
   readonly spool?: Spool
   /** Signs and encrypts frames. */
   readonly sealer?: FrameSealer | undefined
-  /** Digests and compresses; the producer's from now on. Default: on threads of its own. */
-  readonly encoder?: EncoderPool
+  /** Digests and compresses; the producer's from now on. */
+  readonly encoder: Pick<EncoderPool, 'frameCount' | 'encode' | 'encodeNow' | 'close'>
 }
 
 /** A slice that was read, and its frame. */
@@ -60,7 +59,7 @@ export class FrameProducer {
   readonly #options: FrameProducerOptions
   readonly #random: RandomAccessSlicer | undefined
   readonly #stream: StreamSlicer | undefined
-  readonly #encoder: EncoderPool
+  readonly #encoder: FrameProducerOptions['encoder']
   readonly #root = new RootDigest(sha256)
   /** Plain data is read behind room for the longest head, and compressed in its place: no byte is copied without need. */
   readonly #headRoom: number
@@ -81,11 +80,11 @@ export class FrameProducer {
   #rootDigest: Uint8Array = new Uint8Array(0)
 
   constructor(options: FrameProducerOptions) {
-    const { source, geometry, codec } = options
+    const { source, geometry, encoder } = options
     this.#options = options
     if (isRandomAccess(source)) this.#random = new RandomAccessSlicer(source, geometry.sliceBytes)
     else this.#stream = new StreamSlicer(source, geometry.sliceBytes)
-    this.#encoder = options.encoder ?? new EncoderPool(codec)
+    this.#encoder = encoder
     this.#headRoom = frameHeadBytes(maxRunCount(geometry.sliceBytes))
   }
 
@@ -172,7 +171,7 @@ export class FrameProducer {
     const [spanStart, spanEnd] = [this.startOf(sliceIndex), this.startOf(sliceIndex + 1)]
     const slice = await this.#random.read(spanStart, buffer.subarray(this.#headRoom), spanEnd)
     const plain = slice && this.#plainFrame(slice, buffer)
-    const frame = plain && this.#encoder.encodeNow(plain, frameHeadBytes(slice!.runs.length))
+    const frame = plain && this.#encoder.encodeNow(plain, frameHeadBytes(slice.runs.length))
     if (frame !== undefined && digestWord(frame) === this.#digests[sliceIndex]) return this.#seal(sliceIndex, frame)
     throw this.#changed(sliceIndex)
   }

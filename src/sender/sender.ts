@@ -30,6 +30,7 @@ import { ProgressStream } from '../progress-stream.ts'
 import { isRandomAccess, type ImageSource } from '../sparse/index.ts'
 import { SenderKeys, type SenderSession } from '../trust/index.ts'
 import { checkSendOptions, codecOf } from './check-options.ts'
+import { EncoderPool } from './encoder-pool.ts'
 import { FrameProducer } from './frame-producer.ts'
 import { SenderMachine, type ReceiverView, type SenderEvent } from './machine/index.ts'
 import { sendProgress } from './send-progress.ts'
@@ -143,7 +144,10 @@ class Transfer implements SendHandle {
       const identity = this.#identity(source, geometry, codec)
       this.#session = keys.open(session, identity.imageId)
       const { sealer } = this.#session
-      this.#producer = new FrameProducer({ source, geometry, codec, sealer, ...(spool === undefined ? {} : { spool }) })
+      this.#producer = new FrameProducer({
+        ...{ source, geometry, sealer, encoder: new EncoderPool(codec) },
+        ...(spool === undefined ? {} : { spool }),
+      })
       const machine = this.#makeMachine(session, identity, source, geometry, codec, overheadBytes(group.family))
       this.#pump = new MachinePump(machine, socket, {
         onProgress: () => this.#handleEvents(),

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../../errors.ts'
 import {
   ANNOUNCE_INTERVAL_US,
+  MIN_REPORT_INTERVAL_MS,
   clipText,
   encodeControl,
   encodeSealed,
@@ -274,7 +275,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     if (decision === 'start') {
       this.#enter('sending')
       this.#pacer.start(nowUs)
-      this.#censusUs = nowUs
+      this.#censusUs = Math.min(this.#censusUs, nowUs + MIN_REPORT_INTERVAL_MS * 1000)
       return
     }
     this.#failed = { code: 'NO_RECEIVERS', text: decision.giveUp }

@@ -4,6 +4,7 @@ import {
   backoffWindowUs,
   holdoffUs,
   MAX_RECEIVER_COUNT,
+  MIN_REPORT_INTERVAL_MS,
   reportIntervalMs,
   REPORTS_PER_SEC,
 } from '../../../src/protocol/index.ts'
@@ -37,6 +38,16 @@ describe('the timers of feedback', () => {
     [10_000, 50_000],
   ])('let each of %i receivers report every %i milliseconds', (groupCount, intervalMs) => {
     expect(reportIntervalMs(groupCount)).toBe(intervalMs)
+  })
+
+  it.each([
+    [1, 25],
+    [5, 25],
+    [6, 30],
+    [20, 100],
+    [1000, 5000],
+  ])('let each of %i receivers report every %i milliseconds while the rate is sought', (groupCount, intervalMs) => {
+    expect(reportIntervalMs(groupCount, MIN_REPORT_INTERVAL_MS)).toBe(intervalMs)
   })
 
   it('keep the whole group to the same number of reports', () => {

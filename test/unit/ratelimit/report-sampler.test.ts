@@ -32,6 +32,14 @@ describe('ReportSampler', () => {
     expect(sampler.add(580_000, report({}), INTERVAL_US)).toMatchObject(sample)
   })
 
+  it('takes less time where reports come more often, but never none', () => {
+    const sampler = new ReportSampler(0)
+    expect(sampler.add(19_999, report({}), 25_000)).toBeUndefined()
+    expect(sampler.add(20_000, report({}), 25_000)).toMatchObject({ receivedPackets: 1000 })
+    expect(sampler.add(20_000, report({}), 0)).toBeUndefined()
+    expect(sampler.add(40_000, report({}), 0)).toBeDefined()
+  })
+
   it('waits for as many packets as tell something, at most a second', () => {
     const sampler = new ReportSampler(0)
     const few = report({ receivedPackets: 30, lostPackets: 1 })

@@ -106,6 +106,16 @@ describe('a Done', () => {
   })
 })
 
+test('a report comes as soon as the sender wants them more often', () => {
+  const sender = new HandSender([700])
+  const hand = Hand.joined(sender, {}, sender.announce({ reportIntervalMs: 1000 }))
+  hand.pass(200_000)
+  const before = hand.messages('report').length
+  hand.hear(sender.announce({ reportIntervalMs: 25 }))
+  hand.pass(50_000)
+  expect(hand.messages('report').length).toBeGreaterThanOrEqual(before + 2)
+})
+
 test('a report waits while the group grows', () => {
   const sender = new HandSender([700])
   const hand = Hand.joined(

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import type { Spool } from '../../../src/io/index.ts'
 import { Lzo1x } from '../../../src/lzo/index.ts'
 import { Codec, decodeFrame, RootDigest, type FrameHeader } from '../../../src/protocol/index.ts'
+import { EncoderPool } from '../../../src/sender/encoder-pool.ts'
 import { canCompressZstd } from '../../../src/sender/frame-encoder.ts'
 import { FrameProducer, type FrameProducerOptions } from '../../../src/sender/frame-producer.ts'
 import type { ImageSource } from '../../../src/sparse/index.ts'
@@ -28,8 +29,11 @@ class MemorySpool implements Pick<Spool, 'append' | 'read'> {
   }
 }
 
-const producerOf = (source: ImageSource, options: Partial<FrameProducerOptions> = {}): FrameProducer =>
-  new FrameProducer({ source, geometry, codec: Codec.none, ...options })
+/** Encodes by itself: no thread is started. */
+const producerOf = (
+  source: ImageSource,
+  { codec = Codec.none, ...options }: Partial<FrameProducerOptions> & { codec?: Codec } = {},
+): FrameProducer => new FrameProducer({ source, geometry, encoder: new EncoderPool(codec, 0), ...options })
 
 /** All frames, copied and released. */
 async function framesOf(producer: FrameProducer): Promise<Uint8Array[]> {
@@ -61,6 +65,33 @@ function noise(lengthBytes: number): Uint8Array {
       at,
     )
   return bytes
+}
+
+/** Has three frames under way at once, and is done with the last of them first. */
+class LateEncoder extends EncoderPool {
+  mostUnderWay = 0
+  wasReordered = false
+  readonly #waiting: (() => void)[] = []
+
+  constructor() {
+    super(Codec.none, 0)
+  }
+
+  override get frameCount(): number {
+    return 3
+  }
+
+  override async encode(frame: Uint8Array<ArrayBuffer>, headBytes: number): Promise<Uint8Array> {
+    await new Promise<void>((resolve) => {
+      this.#waiting.push(resolve)
+      this.mostUnderWay = Math.max(this.mostUnderWay, this.#waiting.length)
+      setImmediate(() => {
+        if (this.#waiting.length > 1) this.wasReordered = true
+        this.#waiting.pop()?.()
+      })
+    })
+    return this.encodeNow(frame, headBytes)
+  }
 }
 
 describe('FrameProducer', () => {
@@ -134,6 +165,33 @@ describe('FrameProducer', () => {
       }
     },
   )
+
+  it('reads ahead what the encoder can have under way, and keeps the order in which it was read', async () => {
+    const image = imageOf(40 * 4096, [...Array(40).keys()])
+    const encoder = new LateEncoder()
+    const producer = producerOf(new MemorySource(image), { encoder })
+    const frames = framesOf(producer)
+    const plain = await framesOf(producerOf(new MemorySource(image)))
+    expect(Buffer.concat(await frames)).toEqual(Buffer.concat(plain))
+    expect(encoder.mostUnderWay).toBe(encoder.frameCount)
+    expect(encoder.wasReordered).toBe(true)
+  })
+
+  it('tells of a source that fails once it comes to that slice, and reads no further', async () => {
+    const source = new MemorySource(imageOf(40 * 4096, [...Array(40).keys()]))
+    let readCount = 0
+    source.readInto = (offset, into) => {
+      readCount++
+      if (offset >= 2 * SLICE_BYTES) return Promise.reject(new Error('torn'))
+      into.fill(1)
+      return Promise.resolve()
+    }
+    const producer = producerOf(source, { encoder: new LateEncoder() })
+    expect((await producer.next())?.slice).toBe(0)
+    expect((await producer.next())?.slice).toBe(1)
+    await expect(producer.next()).rejects.toThrow('torn')
+    expect(readCount).toBe(3)
+  })
 
   it('keeps frames apart that are made at once', async () => {
     const image = imageOf(40 * 4096, [...Array(40).keys()])
