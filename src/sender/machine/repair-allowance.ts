@@ -31,7 +31,8 @@ export class RepairAllowance {
   readonly #accounts = new Map<string, Account>()
   readonly #leastSymbols: number
   #account: Account = { symbols: 0, atUs: 0 }
-  #sharerCount = 1
+  /** Addresses that have asked of late. */
+  #activeCount = 0
   #countedUs = -Infinity
 
   /** @param leastSymbols may be asked for however low the rate is: one slice */
@@ -45,9 +46,11 @@ export class RepairAllowance {
    */
   open(nowUs: Micros, address: string, symbolsPerSec: number, leastSharerCount: number): void {
     if (nowUs >= this.#countedUs + COUNT_INTERVAL_US) this.#countSharers(nowUs)
-    const share = symbolsPerSec / Math.max(leastSharerCount, this.#sharerCount) / 1e6
-    const most = Math.max(this.#leastSymbols, share * ALLOWANCE_US)
     const known = this.#accounts.get(address)
+    const isCounted = known !== undefined && known.atUs > this.#countedUs - SHARING_US
+    const sharerCount = this.#activeCount + (isCounted ? 0 : 1)
+    const share = symbolsPerSec / Math.max(leastSharerCount, sharerCount) / 1e6
+    const most = Math.max(this.#leastSymbols, share * ALLOWANCE_US)
     if (known !== undefined) this.#accounts.delete(address)
     else if (this.#accounts.size >= MAX_ADDRESS_COUNT) this.#accounts.delete(this.#accounts.keys().next().value!)
     const earned = known === undefined ? most : known.symbols + (nowUs - known.atUs) * share
@@ -71,7 +74,7 @@ export class RepairAllowance {
 
   #countSharers(nowUs: Micros): void {
     this.#countedUs = nowUs
-    this.#sharerCount = 1
-    for (const { atUs } of this.#accounts.values()) if (atUs > nowUs - SHARING_US) this.#sharerCount++
+    this.#activeCount = 0
+    for (const { atUs } of this.#accounts.values()) if (atUs > nowUs - SHARING_US) this.#activeCount++
   }
 }
