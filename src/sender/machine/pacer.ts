@@ -114,7 +114,8 @@ export class Pacer {
 
   /**
    * To be called often: ends an interval of the rate control when it is as long as the receivers' report interval.
-   * @returns bits per second sent in the interval that ended; undefined when none did
+   * @returns bits per second sent in the interval that ended; undefined when none did, or when it was so short that the next reports
+   *   do not tell yet whether that could be taken
    */
   tick(nowUs: Micros, reportIntervalMs: number): number | undefined {
     if (nowUs < this.#intervalEndUs) return undefined
@@ -125,7 +126,7 @@ export class Pacer {
     this.#intervalBeganUs = nowUs
     this.#intervalEndUs = nowUs + reportIntervalMs * 1000
     this.#apply(nowUs)
-    return sentBitsPerSec
+    return intervalUs < REPORT_INTERVAL_MS * 1000 ? undefined : sentBitsPerSec
   }
 
   #apply(nowUs: Micros): void {
