@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline'
 import { AGENT_VERSION, ALIVE_MS, runStep, type StepMessage, type StepRequest } from '../deployer/index.ts'
 import { EXIT_STATUS, SkilfishError } from '../errors.ts'
+import { giveWay } from './background.ts'
 import { describeFailure } from './failure.ts'
 
 /** Time between two lines of progress, milliseconds. */
@@ -34,6 +35,7 @@ export async function runHostCommand(): Promise<number> {
   const alive = setInterval(() => void tell({ type: 'alive' }), ALIVE_MS)
   try {
     const request = readRequest(first)
+    if (request.step === 'receive' || request.step === 'fetch-unique') giveWay()
     await tell({ type: 'alive' })
     let nextMs = 0
     const onProgress = (percent: number, bitsPerSec: number): void => {

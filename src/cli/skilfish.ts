@@ -4,6 +4,7 @@ import { addAbortSignal } from 'node:stream'
 import { text as readStream } from 'node:stream/consumers'
 import { ClusterFailedError, Deployer, parseCluster, type ClusterPlan } from '../deployer/index.ts'
 import { SkilfishError } from '../errors.ts'
+import { giveWay } from './background.ts'
 import { parseDeployCommand, type DeployCommand } from './deploy-command.ts'
 import { DeployView, resultOf } from './deploy-view.ts'
 import { runHostCommand } from './host-command.ts'
@@ -45,7 +46,10 @@ async function perform(command: DeployCommand, deployer: Deployer): Promise<Outc
     case 'boot':
       return resultOf(name, await deployer.boot(choice))
     case 'fetch': {
-      if (setMaxBitrate === undefined) return resultOf(name, await deployer.fetch(choice))
+      if (setMaxBitrate === undefined) {
+        giveWay()
+        return resultOf(name, await deployer.fetch(choice))
+      }
       await deployer.setMaxBitrate(setMaxBitrate === 'none' ? undefined : setMaxBitrate)
       return { raw: { maxBitrate: setMaxBitrate }, summary: ['fetches under way follow within two seconds'] }
     }

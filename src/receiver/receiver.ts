@@ -122,6 +122,8 @@ class Transfer implements ReceiveHandle {
         onError: (error) => this.#fail(error),
       })
       if (dropRatio > 0) dropSome(socket, dropRatio)
+      // What came while the target and the socket were opened has called nobody.
+      if (signal?.aborted) throw interrupted()
       signal?.addEventListener('abort', abort, { once: true })
       timer = setInterval(() => this.#tellProgress(), PROGRESS_INTERVAL_MS)
       this.#log(`waiting for a sender, target ${this.#target.label}`)

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
-import { expect, it } from 'vitest'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { expect, it, vi } from 'vitest'
+import { AGENT_VERSION } from '../../src/deployer/index.ts'
 import { messages, start, useFolder, type Program } from './programs.ts'
 
 const at = useFolder()
@@ -29,6 +30,32 @@ it('Ctrl-C ends a fetch with its own status, and gives the cluster back', async 
   expect(stderr).toContain('skilfish: fetch was interrupted\n')
   expect(readdirSync(at('template.raw.skilfish/test'))).toEqual([])
 })
+
+it.runIf(process.platform === 'linux')(
+  'a fetch gives way to all else, with every thread and on every host',
+  async () => {
+    const receiving = {
+      ...{ step: 'receive', folder: at('host'), base: { key: 'template', identity: 'none', sizeBytes: 4096 } },
+      place: { interface: 'lo', group: '239.192.85.251:21501' },
+    }
+    const host = start('skilfish', ['host'])
+    host.process.stdin!.write(`${JSON.stringify({ version: AGENT_VERSION, request: receiving })}\n`)
+    for (const program of [skilfish('fetch'), host]) {
+      await vi.waitFor(() => expect(new Set(niceValues(program.process.pid!))).toEqual(new Set([10])), {
+        timeout: 8000,
+      })
+      program.process.kill('SIGTERM')
+      await program.ended
+    }
+  },
+)
+
+/** Of each thread: the nineteenth field of its `stat`, counted behind the name in brackets (proc_pid_stat(5)). */
+function niceValues(processId: number): number[] {
+  const threads = readdirSync(`/proc/${processId}/task`)
+  const stats = threads.map((thread) => readFileSync(`/proc/${processId}/task/${thread}/stat`, 'utf8'))
+  return stats.map((stat) => Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]))
+}
 
 it('Ctrl-C ends a command that waits for its description', async () => {
   const program = start('skilfish', ['status', '-'])
