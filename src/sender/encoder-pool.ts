@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads'
 import type { Codec } from '../protocol/index.ts'
 import { FrameEncoder } from './frame-encoder.ts'
 
-/** Most threads: four compress faster than a 10 Gbit/s network carries. Bounds memory to some 10 MiB each. Ours. */
+/** Most threads: four compress faster than a 10 Gbit/s network carries. Bounds memory to some 14 MiB each. Ours. */
 const MAX_THREADS = 4
 
 /** Frames that a thread has at hand: while one is encoded and one has just come back, the next ones wait. Ours. */
