@@ -1,5 +1,5 @@
 import { SkilfishError } from '../errors.ts'
-import { formatBitrate, parseBitrate } from '../ratelimit/index.ts'
+import { formatBitrate, LEAST_BITS_PER_SEC, parseBitrate } from '../ratelimit/index.ts'
 
 /** Reads the text of one option. Throws SkilfishError OPTION_INVALID with what was expected. */
 export type ValueParser<T> = (text: string) => T
@@ -93,9 +93,6 @@ export function textParser(mostBytes: number): ValueParser<string> {
 }
 
 export const parseText: ValueParser<string> = textParser(Infinity)
-
-/** Lowest cap that the library takes, bits per second: a packet of Ethernet's size takes more than a second. */
-export const LEAST_BITS_PER_SEC = 10_000
 
 /** A bit rate to keep below, as {@link parseBitrate} reads it. */
 export function parseCap(text: string): number {

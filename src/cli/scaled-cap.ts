@@ -1,5 +1,4 @@
-import { MAX_BITS_PER_SEC } from '../ratelimit/index.ts'
-import { LEAST_BITS_PER_SEC } from './option-values.ts'
+import { LEAST_BITS_PER_SEC, MAX_BITS_PER_SEC } from '../ratelimit/index.ts'
 
 /**
  * The cap after it was doubled or halved, whole bits per second within the library's bounds.

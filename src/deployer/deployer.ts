@@ -1,6 +1,6 @@
 import { checkCount, checkNumber, MAX_WAIT_MS } from '../check.ts'
 import { SkilfishError } from '../errors.ts'
-import { MAX_BITS_PER_SEC } from '../ratelimit/index.ts'
+import { LEAST_BITS_PER_SEC, MAX_BITS_PER_SEC } from '../ratelimit/index.ts'
 import type { ClusterPlan, VmPlan } from './cluster-file.ts'
 import { commitVm } from './commit-operation.ts'
 import type {
@@ -320,7 +320,7 @@ export class Deployer {
 
 /** The same bounds as a sender's: it is handed to one. */
 const checkCap = (maxBitrate: number | undefined): void =>
-  checkNumber('maxBitrate', maxBitrate, 10_000, MAX_BITS_PER_SEC)
+  checkNumber('maxBitrate', maxBitrate, LEAST_BITS_PER_SEC, MAX_BITS_PER_SEC)
 
 function present(vm: string, record: VmRecord | undefined): VmRecord {
   if (record !== undefined) return record

@@ -3,6 +3,9 @@ import { SkilfishError } from '../errors.ts'
 /** Highest rate that can be asked for, bits per second: the fastest Ethernet ports in use. Keeps token arithmetic exact. */
 export const MAX_BITS_PER_SEC = 400_000_000_000
 
+/** Lowest cap that a sender takes, bits per second: a packet of Ethernet's size takes more than a second. */
+export const LEAST_BITS_PER_SEC = 10_000
+
 const FORM = /^(\d{1,15}(?:\.\d{1,15})?|\.\d{1,15}) ?([kmgt]?)(i?)(bit\/s|b\/s|bps|B\/s)?$/
 const POWERS: Readonly<Record<string, number>> = { '': 0, k: 1, m: 2, g: 3, t: 4 }
 const WANTED = 'a rate such as 320M or 1.5Gbit/s (bits), or 40MB/s or 40MiB/s (bytes)'

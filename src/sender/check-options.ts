@@ -1,7 +1,7 @@
 import { checkCount, checkNumber, checkPlace, checkText, MAX_WAIT_MS } from '../check.ts'
 import { SkilfishError } from '../errors.ts'
 import { Codec, MAX_RECEIVER_COUNT } from '../protocol/index.ts'
-import { MAX_BITS_PER_SEC } from '../ratelimit/index.ts'
+import { LEAST_BITS_PER_SEC, MAX_BITS_PER_SEC } from '../ratelimit/index.ts'
 import { canCompressZstd } from './frame-encoder.ts'
 import type { Compression, SendOptions } from './send-options.ts'
 
@@ -28,7 +28,7 @@ export function codecOf(compression: Compression): Codec {
 export function checkSendOptions(options: SendOptions): void {
   checkPlace('source', options.source, ['readInto', 'extents'])
   checkCount('ttl', options.ttl, 1, 255)
-  checkNumber('maxBitrate', options.maxBitrate, 10_000, MAX_BITS_PER_SEC)
+  checkNumber('maxBitrate', options.maxBitrate, LEAST_BITS_PER_SEC, MAX_BITS_PER_SEC)
   checkCount('minReceivers', options.minReceivers, 0, MAX_RECEIVER_COUNT)
   checkNumber('minWaitMs', options.minWaitMs, 0, MAX_WAIT_MS)
   checkNumber('maxWaitMs', options.maxWaitMs, 0, MAX_WAIT_MS)
