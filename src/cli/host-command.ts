@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline'
-import { AGENT_VERSION, ALIVE_MS, runStep, type StepMessage, type StepRequest } from '../deployer/index.ts'
+import { AGENT_VERSION, ALIVE_MS, runStep, type StepMessage, type StepRequest } from '../deployer/host/index.ts'
 import { EXIT_STATUS, SkilfishError } from '../errors.ts'
 import { giveWay } from './background.ts'
 import { describeFailure } from './failure.ts'
@@ -35,7 +35,8 @@ export async function runHostCommand(): Promise<number> {
   const alive = setInterval(() => void tell({ type: 'alive' }), ALIVE_MS)
   try {
     const request = readRequest(first)
-    if (request.step === 'receive' || request.step === 'fetch-unique') giveWay()
+    // QEMU, which that step starts, is what all others give way to.
+    if (request.step !== 'boot') giveWay()
     await tell({ type: 'alive' })
     let nextMs = 0
     const onProgress = (percent: number, bitsPerSec: number): void => {

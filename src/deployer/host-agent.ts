@@ -2,11 +2,15 @@ import { createInterface } from 'node:readline'
 import { ERROR_TABLE, SkilfishError, type ErrorCode } from '../errors.ts'
 import { Program } from '../io/index.ts'
 import type { HostPlan } from './cluster-file.ts'
-import { ALIVE_MS, type StepHooks, type StepMessage, type StepRequest, type StepResults } from './host-protocol.ts'
-import { runStep } from './host/run-step.ts'
-
-/** What begins a request: both ends must be of one version. */
-export const AGENT_VERSION = 2
+import {
+  AGENT_VERSION,
+  ALIVE_MS,
+  type StepHooks,
+  type StepMessage,
+  type StepRequest,
+  type StepResults,
+} from './host-protocol.ts'
+import { runStep } from './host/index.ts'
 
 /** How long a program may take to end once its step is given up, milliseconds. */
 const STOP_GRACE_MS = 10_000

@@ -1,6 +1,9 @@
 import type { BlockNodeOptions } from '../qmp/index.ts'
 import type { ImageRange } from './extents.ts'
 
+/** What begins a request: both ends must be of one version. */
+export const AGENT_VERSION = 2
+
 /** A template as hosts keep it. */
 export interface BaseName {
   /** File name without ending, made of the template's name and identity: letters, digits, `-`, `.` and `_`. */

@@ -12,8 +12,7 @@ export type {
   SwitchResult,
   VmView,
 } from './deployer-events.ts'
-export { AGENT_VERSION } from './host-agent.ts'
-export { ALIVE_MS } from './host-protocol.ts'
+export { AGENT_VERSION, ALIVE_MS } from './host-protocol.ts'
 export type {
   CommitReport,
   StepHooks,
@@ -25,5 +24,5 @@ export type {
   VmHardware,
   VmStatus,
 } from './host-protocol.ts'
-export { runStep } from './host/run-step.ts'
+export { runStep } from './host/index.ts'
 export { ClusterFailedError } from './parts.ts'

@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { getPriority } from 'node:os'
+import { join } from 'node:path'
 import { expect, it, vi } from 'vitest'
 import { AGENT_VERSION } from '../../src/deployer/index.ts'
-import { messages, start, useFolder, type Program } from './programs.ts'
+import { DIST, messages, Program, start, useFolder } from './programs.ts'
 
 const at = useFolder()
 
@@ -32,23 +35,56 @@ it('Ctrl-C ends a fetch with its own status, and gives the cluster back', async 
 })
 
 it.runIf(process.platform === 'linux')(
-  'a fetch gives way to all else, with every thread and on every host',
+  'what a deployer does while machines run gives way to all else, with every thread and on every host',
   async () => {
     const receiving = {
       ...{ step: 'receive', folder: at('host'), base: { key: 'template', identity: 'none', sizeBytes: 4096 } },
       place: { interface: 'lo', group: '239.192.85.251:21501' },
     }
-    const host = start('skilfish', ['host'])
-    host.process.stdin!.write(`${JSON.stringify({ version: AGENT_VERSION, request: receiving })}\n`)
-    for (const program of [skilfish('fetch'), host]) {
+    // Until the socket of a QEMU that does not run is closed: it greets nobody.
+    const vm = at('host/vms/test/vm1')
+    mkdirSync(vm, { recursive: true })
+    const qemu = createServer().listen(join(vm, 'qmp.sock'))
+    writeFileSync(join(vm, 'qemu.pid'), String(pretend(join(vm, 'qmp.sock'))))
+    const asking = { step: 'shutdown', folder: at('host'), cluster: 'test', vm: 'vm1', timeoutMs: 0 }
+    for (const program of [skilfish('fetch'), host(receiving), host(asking)]) {
       await vi.waitFor(() => expect(new Set(niceValues(program.process.pid!))).toEqual(new Set([10])), {
         timeout: 8000,
       })
-      program.process.kill('SIGTERM')
+      program.process.kill('SIGKILL')
       await program.ended
     }
+    qemu.close()
   },
 )
+
+it.runIf(process.platform === 'linux')('machines that a host boots do not give way', async () => {
+  const vm = at('host/vms/test/vm1')
+  mkdirSync(vm, { recursive: true })
+  writeFileSync(join(vm, 'overlay.qcow2'), '')
+  writeFileSync(join(vm, 'vm.json'), '{"generation":0,"sizeBytes":4096,"base":"remote"}')
+  writeFileSync(at('qemu'), '#!/bin/sh\necho "nice value $(nice)" >&2\nexit 1\n', { mode: 0o755 })
+  const { ended } = host({
+    ...{ step: 'boot', folder: at('host'), cluster: 'test', vm: 'vm1', generation: 0, sizeBytes: 4096 },
+    ...{ remote: { driver: 'file', filename: at('template.raw') } },
+    base: { key: 'template', identity: 'none', sizeBytes: 4096 },
+    hardware: { qemu: at('qemu'), accelerator: 'tcg', memoryMiB: 128, cpus: 1, arguments: [] },
+  })
+  expect((await ended).stdout.toString()).toContain(`it says: nice value ${getPriority()}`)
+})
+
+/** A host that is asked for a step. */
+function host(request: object): Program {
+  const program = start('skilfish', ['host'])
+  program.process.stdin!.write(`${JSON.stringify({ version: AGENT_VERSION, request })}\n`)
+  return program
+}
+
+/** A process that has a word on its command line, as QEMU has its socket. @returns its process id */
+function pretend(word: string): number {
+  const { process: pretender } = new Program(process.execPath, ['-e', 'setInterval(() => undefined, 1000)', word])
+  return pretender.pid!
+}
 
 /** Of each thread: the nineteenth field of its `stat`, counted behind the name in brackets (proc_pid_stat(5)). */
 function niceValues(processId: number): number[] {
@@ -56,6 +92,24 @@ function niceValues(processId: number): number[] {
   const stats = threads.map((thread) => readFileSync(`/proc/${processId}/task/${thread}/stat`, 'utf8'))
   return stats.map((stat) => Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]))
 }
+
+it('a host begins a step without loading what only deployers and transfers need', () => {
+  const cli = join(DIST, 'cli')
+  const importsOf = (file: string): readonly string[] => {
+    const text = readFileSync(join(cli, file), 'utf8')
+    return [...text.matchAll(/^(?:import|\} from|import .* from) "([^"]+)";$/gm)].map(([, name]) => name!)
+  }
+  const seen = new Set([readdirSync(cli).find((name) => /^host-command-\w+\.js$/.test(name))!])
+  const packages = new Set<string>()
+  for (const file of seen) {
+    for (const name of importsOf(file)) {
+      if (name.startsWith('./')) seen.add(name)
+      else if (!name.startsWith('node:')) packages.add(name)
+    }
+  }
+  expect(seen.size).toBeGreaterThan(1)
+  expect([...packages]).toEqual([])
+})
 
 it('Ctrl-C ends a command that waits for its description', async () => {
   const program = start('skilfish', ['status', '-'])

@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs'
+import { getPriority } from 'node:os'
+import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { guestFiles, verifyGuestDisk } from '../lab/guest.ts'
 import { TestCluster } from '../lab/test-cluster.ts'
@@ -37,7 +40,15 @@ describe.each(['file', 'rbd'] as const)('storage: %s', (storage) => {
 
   it('commits, boots on other hosts, and fetches only what is new', { timeout: 300_000 }, () =>
     TestCluster.with({ storage, hostCount: 2, sizeBytes: SIZE_BYTES }, async (cluster) => {
-      await cluster.done('up')
+      const up = cluster.start('up')
+      await up.said('"operation":"fetch"')
+      // What it does from then on is in no hurry; the machines that it has started are.
+      expect(getPriority(up.process.pid)).toBe(10)
+      for (const vm of cluster.vms) {
+        const pid = Number(readFileSync(join(cluster.vmFolder(vm), 'qemu.pid'), 'utf8'))
+        expect(getPriority(pid)).toBe(getPriority())
+      }
+      expect(await up.result).toMatchObject({ status: 0 })
       const digests = new Map<string, string>()
       for (const [index, vm] of cluster.vms.entries()) {
         const guest = await cluster.guest(vm)

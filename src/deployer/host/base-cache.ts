@@ -1,16 +1,11 @@
-import { chmod, readdir, rename, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { SkilfishError } from '../../errors.ts'
-import { FINGERPRINT_SUFFIX, JOURNAL_SUFFIX, makeFolder, syncFolder } from '../../io/index.ts'
-import { receive } from '../../receiver/index.ts'
-import { readJson, remove, removeIfEmpty, writeJson, type HostFolder } from './host-folder.ts'
-import type { BaseName, StepHooks, TransferPlace } from '../host-protocol.ts'
-
-/** How long to wait for the sender, milliseconds. */
-const START_TIMEOUT_MS = 150_000
+import { JOURNAL_SUFFIX } from '../../io/index.ts'
+import { readJson, remove, removeIfEmpty, type HostFolder } from './host-folder.ts'
+import type { BaseName } from '../host-protocol.ts'
 
 /** What a base was when it was complete. Any write to the file changes one of these, the time of change at the least. */
-interface BaseRecord {
+export interface BaseRecord {
   readonly identity: string
   readonly rootDigest: string
   readonly sizeBytes: number
@@ -34,47 +29,6 @@ export async function findBase(
     return { reason: `${path} was changed after it was received` }
   }
   return { path }
-}
-
-/**
- * Receives a template, to a name that says that it is not complete; then makes it read-only and gives it its name.
- * An interrupted one goes on where it was.
- */
-export async function receiveBase(
-  folder: HostFolder,
-  base: BaseName,
-  place: TransferPlace,
-  hooks: StepHooks,
-): Promise<string> {
-  await makeFolder(folder.bases)
-  const path = folder.basePath(base.key)
-  const partial = `${path}.part`
-  await remove(recordPath(path))
-  const { rootDigest, imageBytes } = await receive({
-    target: partial,
-    imageId: base.identity,
-    resume: true,
-    startTimeoutMs: START_TIMEOUT_MS,
-    ...place,
-    signal: hooks.signal,
-    onProgress: ({ percent, rateBitsPerSec }) => hooks.onProgress(percent ?? 0, rateBitsPerSec),
-  }).finished
-  if (imageBytes !== base.sizeBytes) {
-    const text = `it has ${imageBytes} bytes; the template has ${base.sizeBytes}`
-    throw new SkilfishError('BASE_UNFIT', `cannot use what was received as ${path}: ${text}`)
-  }
-  await chmod(partial, 0o444)
-  await rename(partial, path)
-  // The record below says what that fingerprint would.
-  await remove(`${partial}${FINGERPRINT_SUFFIX}`)
-  await syncFolder(folder.bases)
-  const { ino, ctimeNs } = await stat(path, { bigint: true })
-  const record: BaseRecord = {
-    ...{ identity: base.identity, rootDigest, sizeBytes: base.sizeBytes },
-    ...{ inode: String(ino), changedNs: String(ctimeNs) },
-  }
-  await writeJson(recordPath(path), record)
-  return path
 }
 
 /** Removes templates that are not in use, the least recently received first, until what is left takes at most `keepBytes`. */
@@ -108,4 +62,5 @@ export async function evictBases(
   return removed
 }
 
-const recordPath = (path: string): string => `${path.replace(/\.raw$/, '')}.json`
+/** Where that is kept. */
+export const recordPath = (path: string): string => `${path.replace(/\.raw$/, '')}.json`

@@ -1,6 +1,6 @@
 import { SkilfishError } from '../../errors.ts'
 import type { StepHooks, StepRequest, StepResults } from '../host-protocol.ts'
-import { evictBases, findBase, receiveBase } from './base-cache.ts'
+import { evictBases, findBase } from './base-cache.ts'
 import { boot } from './boot.ts'
 import { commit, markCommitted } from './commit.ts'
 import { HostFolder } from './host-folder.ts'
@@ -28,8 +28,11 @@ async function perform(request: StepRequest, hooks: StepHooks): Promise<StepResu
       return boot(request)
     case 'find-base':
       return findBase(new HostFolder(request.folder), request.base)
-    case 'receive':
+    case 'receive': {
+      // The receiver is half of this program, and no other step needs it.
+      const { receiveBase } = await import('./receive-base.ts')
       return { path: await receiveBase(new HostFolder(request.folder), request.base, request.place, hooks) }
+    }
     case 'fetch-unique':
       return fetchUnique(request, hooks)
     case 'switch':
