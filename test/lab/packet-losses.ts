@@ -19,7 +19,6 @@ export class PacketLosses {
     nft(this.#bridge, [
       'table bridge lab {',
       ...Array.from({ length: hostCount }, (_, index) => `counter ${counterOf(index)} {}`),
-      'chain towards { type filter hook forward priority 0; }',
       '}',
     ])
   }
@@ -35,7 +34,10 @@ export class PacketLosses {
       const which = `oifname ${portOf(index)} meta l4proto udp ${packets}`
       return `add rule bridge lab towards ${which} counter name ${counterOf(index)} drop`
     })
-    nft(this.#bridge, ['flush chain bridge lab towards', ...rules])
+    // Each time anew, and none without rules: a chain costs time for each packet, and a wire has none.
+    const chain = 'chain bridge lab towards'
+    const fresh = [`add ${chain} { type filter hook forward priority 0; }`, `flush ${chain}`]
+    nft(this.#bridge, [...fresh, ...(rules.length === 0 ? [`delete ${chain}`] : rules)])
   }
 
   /** How many packets to a host were lost. */
