@@ -29,7 +29,8 @@ export function findLimitBreach(message: ControlMessage): string | undefined {
         whole('begunCount', message.begunCount, 0, MAX_SLICE_COUNT) ??
         feedback(message.feedback) ??
         whole('sentAtUs', message.sentAtUs, 0, MAX_WORD) ??
-        whole('rateBitsPerSec', message.rateBitsPerSec)
+        whole('rateBitsPerSec', message.rateBitsPerSec) ??
+        whole('expectedSliceCount', message.expectedSliceCount ?? 0, 0, MAX_SLICE_COUNT)
       )
     case 'join':
       return (

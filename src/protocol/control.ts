@@ -199,6 +199,7 @@ function announceFrom(from: wire.Announce.$Shape): Announce | undefined {
     },
     sentAtUs: from.sentAtUs ?? 0,
     rateBitsPerSec: toNumber(from.rateBitsPerSec),
+    ...(from.expectedSliceCount ? { expectedSliceCount: from.expectedSliceCount } : {}),
   }
 }
 

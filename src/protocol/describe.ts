@@ -75,6 +75,7 @@ function describeMessage(message: ControlMessage): string[] {
         `joinLimit=${message.feedback.joinLimit}`,
         `sentAtUs=${message.sentAtUs}`,
         `bitsPerSec=${message.rateBitsPerSec}`,
+        ...(message.expectedSliceCount === undefined ? [] : [`expected=${message.expectedSliceCount}`]),
       ]
     case 'join': {
       const settled = message.settled === undefined ? [] : [`settled=${list(message.settled, formatRange)}`]

@@ -33,6 +33,8 @@ export interface Announce {
   readonly sentAtUs: number
   /** The cap or the present rate; 0: none. */
   readonly rateBitsPerSec: number
+  /** Slices that the image will have, by what the sender has read of it so far. Left out: not known. */
+  readonly expectedSliceCount?: number
 }
 
 export interface Join {

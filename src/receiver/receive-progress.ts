@@ -16,12 +16,14 @@ export function receiveProgress(
   const imageBytes = announce?.imageBytes
   const positionBytes = consumer?.coveredBytes ?? 0
   const resumedBytes = consumer?.resumedBytes ?? 0
-  // The end of the first pass tells how many slices there are. Until then holes count for what they are: the sender knows of them, not we.
-  const { slicesSettled, slicesTotal } = stats
+  // Slices are data alone. The end of the first pass tells how many there are; before, the sender may expect a number. Where it does
+  // not, holes count for what they are: it knows of them, not we.
+  const { slicesSettled } = stats
+  const slices = stats.slicesTotal ?? stats.slicesExpected
   const [done, resumed, whole] =
-    slicesTotal === undefined
+    slices === undefined
       ? [positionBytes, resumedBytes, imageBytes]
-      : [slicesSettled, resumedSliceCount, slicesTotal]
+      : [slicesSettled, resumedSliceCount, Math.max(slices, slicesSettled)]
   const percent = whole === undefined ? undefined : whole === 0 ? 100 : (100 * done) / whole
   return {
     ...{

@@ -128,6 +128,12 @@ export class FrameProducer {
     return wholeBytes === 0 ? 100 : Math.min(100, (100 * measure(offset)) / wholeBytes)
   }
 
+  /** Slices that the image will have if the rest of it is like what was made so far; undefined while that tells nothing. */
+  get expectedSliceCount(): number | undefined {
+    const percent = this.percentBefore(this.#position) ?? 0
+    return percent === 0 ? undefined : Math.min(MAX_SLICE_COUNT, Math.round((100 * this.#count) / percent))
+  }
+
   /**
    * Makes the next frame; undefined when the image holds no further data.
    * The buffer is the caller's until {@link release}.

@@ -276,7 +276,8 @@ class Transfer implements SendHandle {
             const rootDigest = this.#session!.rootDigest(totals.rootDigest)
             machine.handleCommand(monotonicUs(), { kind: 'end', end: { ...totals, rootDigest } })
           } else {
-            machine.handleCommand(monotonicUs(), { kind: 'frame', slice: made.slice, frame: made.frame })
+            const { expectedSliceCount } = producer
+            machine.handleCommand(monotonicUs(), { kind: 'frame', ...made, expectedSliceCount })
           }
         } else {
           return

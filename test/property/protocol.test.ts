@@ -69,6 +69,7 @@ const message: fc.Arbitrary<ControlMessage> = fc.oneof(
     }),
     sentAtUs: word,
     rateBitsPerSec: size,
+    expectedSliceCount: from1To(MAX_SLICE_COUNT),
   }),
   fc.record({ kind: fc.constantFrom('join' as const, 'done' as const), receiver, name: text }),
   fc.record({ kind: fc.constantFrom('join-ack' as const, 'done-ack' as const), receivers }),

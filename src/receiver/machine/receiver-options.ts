@@ -104,6 +104,8 @@ export interface ReceiverStats {
   readonly slicesBegun: number
   readonly slicesSettled: number
   readonly slicesTotal: number | undefined
+  /** Slices that the image will have, as the sender expects from what it has read of it; it may say nothing. */
+  readonly slicesExpected: number | undefined
   readonly nacksSent: number
   /** NACKs not sent because the sender announced enough repairs during the backoff. */
   readonly nacksSuppressed: number

@@ -77,6 +77,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   /** The phase that a session that is closing was in. */
   #lastPhase: Phase = 'gathering'
   #end: End | undefined
+  #expectedSliceCount: number | undefined
   #mendingUs = 0
   #censusUs: Micros
   #failed: { readonly code: ErrorCode; readonly text: string } | undefined
@@ -149,6 +150,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
         break
       case 'frame':
         this.#supply.take(nowUs, command.slice, command.frame)
+        this.#expectedSliceCount = command.expectedSliceCount ?? this.#expectedSliceCount
         break
       case 'end':
         this.#supply.end()
@@ -407,6 +409,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     const { grttUs } = this.#roster
     const groupCount = this.#groupCount
     const joinLimit = this.#joinGate.limit
+    const expectedSliceCount = this.#end?.sliceCount ?? this.#expectedSliceCount
     this.#joinGate.step(nowUs)
     return {
       ...{ kind: 'announce', imageId, imageName, imageBytes: this.#end?.imageBytes ?? imageBytes, codec },
@@ -420,6 +423,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       },
       sentAtUs: nowUs >>> 0,
       rateBitsPerSec: this.#pacer.bitsPerSec,
+      ...(expectedSliceCount === undefined ? {} : { expectedSliceCount }),
     }
   }
 

@@ -49,8 +49,16 @@ export interface SenderMachineOptions {
 export type SenderCommand =
   /** Start now, with whoever has joined. */
   | { readonly kind: 'start' }
-  /** A frame that a `next` or `again` event asked for. The machine keeps the buffer until its `release` event. */
-  | { readonly kind: 'frame'; readonly slice: number; readonly frame: Uint8Array }
+  /**
+   * A frame that a `next` or `again` event asked for. The machine keeps the buffer until its `release` event.
+   * `expectedSliceCount`: slices that the image will have, where something tells by now.
+   */
+  | {
+      readonly kind: 'frame'
+      readonly slice: number
+      readonly frame: Uint8Array
+      readonly expectedSliceCount?: number | undefined
+    }
   /** The source has no further slice; the last has been given. */
   | { readonly kind: 'end'; readonly end: Omit<End, 'kind' | 'isClosing'> }
   | { readonly kind: 'max-bitrate'; readonly bitsPerSec: number | undefined }

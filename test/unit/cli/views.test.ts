@@ -112,7 +112,14 @@ describe('what the sender shows', () => {
 
 const RECEIVER_STATS: ReceiveProgress['stats'] = {
   ...{ packets: 980, bytes: 50 * MIB, duplicatePackets: 3, lostPackets: 20, parityUsed: 19, slicesBegun: 7 },
-  ...{ slicesSettled: 6, slicesTotal: undefined, nacksSent: 2, nacksSuppressed: 1, foreignPackets: 0 },
+  ...{
+    slicesSettled: 6,
+    slicesTotal: undefined,
+    slicesExpected: undefined,
+    nacksSent: 2,
+    nacksSuppressed: 1,
+    foreignPackets: 0,
+  },
   ...{ malformedPackets: 0, forgedPackets: 0, rejectedSlices: 0, droppedForBuffers: 0, queuePercent: 10 },
 }
 

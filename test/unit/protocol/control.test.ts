@@ -185,6 +185,7 @@ describe('what is beyond the limits', () => {
     ['a negative codec', { ...ANNOUNCE, codec: -1 }, /codec/],
     ['too many slices begun', { ...ANNOUNCE, begunCount: MAX_SLICE_COUNT + 1 }, /begunCount/],
     ['a clock that was not wrapped', { ...ANNOUNCE, sentAtUs: 2 ** 32 }, /sentAtUs/],
+    ['too many slices expected', { ...ANNOUNCE, expectedSliceCount: MAX_SLICE_COUNT + 1 }, /expectedSliceCount/],
     ['an unsafe rate', { ...ANNOUNCE, rateBitsPerSec: Infinity }, /rateBitsPerSec/],
     ['a short round trip', { ...ANNOUNCE, feedback: { ...feedback, grttUs: MIN_GRTT_US - 1 } }, /grttUs/],
     ['a long round trip', { ...ANNOUNCE, feedback: { ...feedback, grttUs: MAX_GRTT_US + 1 } }, /grttUs/],

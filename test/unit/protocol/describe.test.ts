@@ -22,7 +22,7 @@ it('describes control messages', () => {
   const lines = SAMPLES.map((message) => describePacket(encodeControl(message, SESSION, TAG)))
   expect(lines.map((line) => line.replace(` ${IDENTITY}`, ''))).toEqual([
     'announce image="disk-7" name="Disk 7" bytes=1099511627776 slice=262144 packet=1472 codec=1 phase=sending begun=812 ' +
-      'grttUs=5000 group=12 reportMs=100 timeoutMs=30000 joinLimit=65536 sentAtUs=4000000000 bitsPerSec=9400000000',
+      'grttUs=5000 group=12 reportMs=100 timeoutMs=30000 joinLimit=65536 sentAtUs=4000000000 bitsPerSec=9400000000 expected=1640',
     'join receiver=fffffffe80000001 name="node-1"',
     'join receiver=fffffffe80000001 name="node-1" settled=[0+811 815+3]',
     'join-ack receivers=[fffffffe80000001 0000000000000001]',

@@ -36,6 +36,7 @@ export const ANNOUNCE: Announce = {
   feedback: { grttUs: 5000, groupCount: 12, reportIntervalMs: 100, receiverTimeoutMs: 30_000, joinLimit: 65_536 },
   sentAtUs: 4_000_000_000,
   rateBitsPerSec: 9_400_000_000,
+  expectedSliceCount: 1640,
 }
 export const JOIN: Join = { kind: 'join', receiver: RECEIVER, name: 'node-1' }
 
@@ -131,6 +132,7 @@ export const LARGEST: readonly ControlMessage[] = [
     },
     sentAtUs: MAX_WORD,
     rateBitsPerSec: Number.MAX_SAFE_INTEGER,
+    expectedSliceCount: MAX_SLICE_COUNT,
   },
   { kind: 'join', receiver: LARGEST_ID, name: LONGEST, settled: times(LIMITS.rangesPerMessage, WIDEST) },
   { kind: 'join-ack', receivers: times(LIMITS.acknowledgedReceivers, LARGEST_ID) },

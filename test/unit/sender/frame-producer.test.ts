@@ -289,8 +289,13 @@ describe('how far a producer is', () => {
     const ranges = [0, 100].map((page) => ({ start: page * 4096, end: (page + 8) * 4096 }))
     const producer = producerOf(new MemorySource(image, ranges))
     const percents: (number | undefined)[] = []
-    while ((await producer.next()) !== undefined) percents.push(producer.percentBefore(producer.positionBytes))
+    const expected: (number | undefined)[] = [producer.expectedSliceCount]
+    while ((await producer.next()) !== undefined) {
+      percents.push(producer.percentBefore(producer.positionBytes))
+      expected.push(producer.expectedSliceCount)
+    }
     expect(percents).toEqual([25, 50, 75, 100])
+    expect(expected).toEqual([undefined, 4, 4, 4, 4])
     const blind = producerOf({ ...streamOf([]), sizeBytes: 1000 })
     expect(blind.percentBefore(250)).toBe(25)
     expect(producerOf(streamOf([])).percentBefore(250)).toBeUndefined()

@@ -87,6 +87,18 @@ describe('the first pass', () => {
     })
   })
 
+  test('tells how many slices are expected, once that is known', () => {
+    const driven = new HandDriven(40)
+    expect(driven.said('announce')[0]).not.toHaveProperty('expectedSliceCount')
+    const frame = new Uint8Array(16_384)
+    driven.machine.handleCommand(0, { kind: 'frame', slice: driven.wanted.shift()!, frame, expectedSliceCount: 50 })
+    driven.until(200_000)
+    expect(driven.said('announce').at(-1)?.expectedSliceCount).toBe(50)
+    driven.join(1)
+    driven.until(2_000_000)
+    expect(driven.said('announce').at(-1)?.expectedSliceCount).toBe(40)
+  })
+
   test('adds the parity that the caller wants', () => {
     const driven = underway(2, 1, { fec: 25 })
     expect(driven.data.map(({ symbol }) => symbol)).toEqual([...Array(15).keys(), ...Array(15).keys()])
