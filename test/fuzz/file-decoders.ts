@@ -207,7 +207,7 @@ const keys: FuzzTarget = {
   },
 }
 
-/** Slow: OpenSSL looks for anything that it knows. */
+/** What has the outline of a key goes to OpenSSL, which takes its time. */
 const pem: FuzzTarget = {
   name: 'pem',
   seeds: () => [SIGN_KEY_TEXT, VERIFY_KEY_TEXT].map((line) => encoder.encode(line)),

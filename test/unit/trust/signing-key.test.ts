@@ -26,3 +26,32 @@ it('keys of another kind, and what is no key, are refused', () => {
   expect(() => parseVerifyingKey('x', publicKey)).toThrow('it is a key for rsa; it must hold an Ed25519 public key')
   expect(() => parseVerifyingKey('x', 'ssh-ed25519 AAAA')).toThrow('it is none')
 })
+
+it('of what is no key OpenSSL is asked nothing, and text around a key does no harm', () => {
+  const { privateText, publicText } = createSigningTexts()
+  expect(parseSigningKey('x', `# ours\n${publicText}${privateText}`).asymmetricKeyType).toBe('ed25519')
+  expect(parseVerifyingKey('x', publicText.replaceAll('\n', '\r\n')).asymmetricKeyType).toBe('ed25519')
+  const damaged = [
+    privateText.replace('PRIVATE', 'PIRVATE'),
+    privateText.replace('-----END', '-----ENDE'),
+    privateText.replace('MC4', 'MC8'),
+    privateText.replace('MC4', '!C4'),
+    privateText.replace('\n', '\nAAAA'),
+    '-----BEGIN PRIVATE KEY-----\n'.repeat(500),
+  ]
+  for (const text of damaged) {
+    // What OpenSSL refuses has its error for a cause.
+    const refusal = expect.objectContaining({ code: 'KEY_INVALID', cause: undefined }) as Error
+    expect(() => parseSigningKey('x', text)).toThrow(refusal)
+  }
+})
+
+it('a private key behind a passphrase is told from what is no key', () => {
+  const { privateKey } = generateKeyPairSync('ed25519', {
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  })
+  expect(() => parseSigningKey('x', privateKey)).toThrow(
+    'cannot use x: it is encrypted with a passphrase; it must hold',
+  )
+})
