@@ -13,7 +13,7 @@ type Message<Progress, Result> =
   | { readonly type: 'log'; readonly line: string }
 
 /** How far a peer is, for people. */
-export type PeerState = Pick<LiveLine, 'percent' | 'text'>
+export type PeerState = Pick<LiveLine, 'percent' | 'facts'>
 
 export interface DemoPeerOptions<Progress> {
   readonly label: string
@@ -47,7 +47,7 @@ export class DemoPeer<Progress, Result> {
 
   get state(): LiveLine {
     const { label, describe } = this.#options
-    return { label, ...(this.#progress === undefined ? { percent: 0, text: '' } : describe(this.#progress)) }
+    return { label, ...(this.#progress === undefined ? { percent: 0, facts: [] } : describe(this.#progress)) }
   }
 
   /** Asks it to end; no harm when it has. */

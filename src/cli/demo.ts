@@ -168,14 +168,14 @@ function watch(output: Output, lines: () => readonly LiveLine[]): () => void {
 
 function senderState({ phase, stats }: SendProgress, sliceCount: number): PeerState {
   const repairs = stats.paritySymbols + stats.proactiveSymbols + stats.resentSymbols
-  const text = `${formatBitrate(stats.rateBitsPerSec)}  repairs ${formatShare(repairs, stats.sourceSymbols)}  ${phase}`
-  return { percent: percentOf(stats.slicesBegun, stats.slicesTotal ?? sliceCount), text }
+  const facts = [formatBitrate(stats.rateBitsPerSec), `repairs ${formatShare(repairs, stats.sourceSymbols)}`, phase]
+  return { percent: percentOf(stats.slicesBegun, stats.slicesTotal ?? sliceCount), facts }
 }
 
 function receiverState({ phase, stats }: ReceiveProgress, sliceCount: number): PeerState {
   const loss = formatShare(stats.lostPackets, stats.packets + stats.lostPackets)
-  const text = `loss ${loss}  ${stats.parityUsed} packets rebuilt  ${phase}`
-  return { percent: percentOf(stats.slicesSettled, stats.slicesTotal ?? sliceCount), text }
+  const facts = [`loss ${loss}`, `${stats.parityUsed} packets rebuilt`, phase]
+  return { percent: percentOf(stats.slicesSettled, stats.slicesTotal ?? sliceCount), facts }
 }
 
 function percentOf(part: number, whole: number): number {

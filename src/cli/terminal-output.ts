@@ -76,7 +76,7 @@ function linesOf({ percent, facts, phase, details, live }: ProgressUpdate): read
   if (live !== undefined) return live
   const [first, second] = percent === undefined ? [[phase, ...facts], details] : [facts, [phase, ...details]]
   return [
-    { label: percent === undefined ? INDENT : '', percent, text: first.join('  ') },
-    { label: INDENT, percent: undefined, text: second.join('  ') },
+    { label: percent === undefined ? INDENT : '', percent, facts: first },
+    { label: INDENT, percent: undefined, facts: second },
   ]
 }

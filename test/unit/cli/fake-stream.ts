@@ -5,11 +5,12 @@ export class FakeStream extends Writable {
   text = ''
   isStuck = false
   readonly isTTY: boolean
-  readonly columns = 80
+  readonly columns: number
 
-  constructor(isTTY = false) {
+  constructor(isTTY = false, columns = 80) {
     super({ decodeStrings: false })
     this.isTTY = isTTY
+    this.columns = columns
   }
 
   override _write(chunk: string, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {

@@ -19,10 +19,16 @@ interface Rig {
 }
 
 function rig(
-  options: { isJson?: boolean; isQuiet?: boolean; isTTY?: boolean; environment?: NodeJS.ProcessEnv } = {},
+  options: {
+    isJson?: boolean
+    isQuiet?: boolean
+    isTTY?: boolean
+    columns?: number
+    environment?: NodeJS.ProcessEnv
+  } = {},
 ): Rig {
-  const { isJson = false, isQuiet = false, isTTY = false, environment = {} } = options
-  const [json, text] = [new FakeStream(), new FakeStream(isTTY)]
+  const { isJson = false, isQuiet = false, isTTY = false, columns = 80, environment = {} } = options
+  const [json, text] = [new FakeStream(), new FakeStream(isTTY, columns)]
   const choice = { isJson, isQuiet, isVerbose: false }
   const streams = { json: json.asTerminal, text: text.asTerminal }
   return { output: createOutput('prog', choice, streams, environment), json, text }
@@ -125,8 +131,8 @@ describe('output on a terminal', () => {
   const live = { isTTY: true, environment: { LANG: 'en_GB.UTF-8', TERM: 'xterm' } }
 
   /** The rows that are on the screen at the end, without what was drawn over. */
-  async function shown(update: ProgressUpdate, environment: NodeJS.ProcessEnv): Promise<string[]> {
-    const { output, text } = rig({ ...live, environment })
+  async function shown(update: ProgressUpdate, environment: NodeJS.ProcessEnv, columns = 80): Promise<string[]> {
+    const { output, text } = rig({ ...live, environment, columns })
     output.progress(update)
     // The display is loaded when it is first needed; a module that is loaded already takes but a turn of the loop.
     await import('../../../src/cli/live-lines.ts')
@@ -150,6 +156,18 @@ describe('output on a terminal', () => {
     const rows = await shown(long, live.environment)
     expect(rows[1]).toMatch(/^ 43 % [█░]{8,} {2}812.25 GiB .* 05 s$/)
     expect(Math.max(...rows.slice(1, 3).map((row) => row.length))).toBe(79)
+  })
+
+  it('leaves out the bar and then whole facts on a narrow terminal', async () => {
+    const waiting = { ...UPDATE, percent: undefined, phase: 'waiting for receivers', facts: ['0 of 1 came', '12 s'] }
+    const [, first, second] = await shown({ ...waiting, details: ['press any key to start now'] }, live.environment, 40)
+    expect(first).toBe('waiting for receivers  0 of 1 came')
+    expect(second).toBe('      press any key to start now')
+    const facts = ['812 MiB of 1.8 GiB', '123.4 Mbit/s', 'ETA 32 s']
+    const details = ['loss 1 %', 'repairs 12 %', '3 receivers, 1 done', 'slowest a at 3 %']
+    const rows = await shown({ ...UPDATE, facts, details }, live.environment, 40)
+    expect(rows[1]).toBe(' 43 %  812 MiB of 1.8 GiB  123.4 Mbit/s')
+    expect(rows[2]).toBe('sending  loss 1 %  repairs 12 %')
   })
 
   it('draws in ASCII where the character set is not Unicode, and no bar where the size is unknown', async () => {
