@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline'
 import { ERROR_TABLE, SkilfishError, type ErrorCode } from '../errors.ts'
-import { Program } from '../io/index.ts'
+import { Program, systemReason } from '../io/index.ts'
 import type { HostPlan } from './cluster-file.ts'
 import {
   AGENT_VERSION,
@@ -78,7 +78,9 @@ export class HostAgent {
         throw new SkilfishError(code, answer.message)
       }
       const how =
-        end.kind === 'not-started' ? end.cause.message : process.said || `it ended without an answer (${end.kind})`
+        end.kind === 'not-started'
+          ? systemReason(end.cause)
+          : process.said || `it ended without an answer (${end.kind})`
       throw new SkilfishError('HOST_FAILED', `cannot run ${command.join(' ')}: ${lost ?? how}`)
     } finally {
       clearTimeout(silence)

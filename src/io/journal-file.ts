@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import { open, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { SkilfishError } from '../errors.ts'
-import { errnoName } from './storage-error.ts'
+import { errnoName, systemReason } from './storage-error.ts'
 import { syncFolder } from './sync-folder.ts'
 import { writeFully } from './write-fully.ts'
 
@@ -97,7 +97,7 @@ async function guarded<T>(action: string, step: () => Promise<T>): Promise<T> {
   try {
     return await step()
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
+    const reason = systemReason(cause)
     const text = `cannot ${action}: ${reason}; it must be a file that this user may write`
     throw new SkilfishError('JOURNAL_FAILED', text, { cause })
   }

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { open, unlink, type FileHandle } from 'node:fs/promises'
 import { SkilfishError } from '../errors.ts'
-import { errnoName } from './storage-error.ts'
+import { errnoName, systemReason } from './storage-error.ts'
 
 /** Longest key file, bytes: several times what any of them takes. */
 const MAX_KEY_FILE_BYTES = 16_384
@@ -64,7 +64,7 @@ export async function createKeyFile(path: string, text: string, secrecy: Secrecy
       const text = `cannot make key file ${path}: it is there already, and is not overwritten; name another or remove it`
       throw new SkilfishError('KEY_EXISTS', text, { cause: error })
     }
-    const reason = error instanceof Error ? error.message : String(error)
+    const reason = systemReason(error)
     throw new SkilfishError('KEY_UNWRITABLE', `cannot make key file ${path}: ${reason}`, { cause: error })
   } finally {
     await handle?.close()
@@ -80,6 +80,6 @@ const READ_FAULTS: Readonly<Record<string, string>> = {
 
 function keyFileError(action: string, cause: unknown): SkilfishError {
   if (cause instanceof SkilfishError) return cause
-  const reason = READ_FAULTS[errnoName(cause) ?? ''] ?? (cause instanceof Error ? cause.message : String(cause))
+  const reason = READ_FAULTS[errnoName(cause) ?? ''] ?? systemReason(cause)
   return new SkilfishError('KEY_UNREADABLE', `cannot ${action}: ${reason}`, { cause })
 }

@@ -1,6 +1,6 @@
 import { getSystemErrorName } from 'node:util'
 import { SkilfishError, type ErrorCode } from '../errors.ts'
-import { errnoName } from './storage-error.ts'
+import { errnoName, systemReason } from './storage-error.ts'
 
 type Fault = readonly [code: ErrorCode, text: string]
 
@@ -44,7 +44,7 @@ export function isTransientSendError(error: unknown): boolean {
 export function networkError(action: string, cause: unknown): SkilfishError {
   const fault = FAULTS[errnoName(cause) ?? '']
   if (fault) return new SkilfishError(fault[0], `cannot ${action}: ${fault[1]}`, { cause })
-  const reason = cause instanceof Error ? cause.message : String(cause)
+  const reason = systemReason(cause)
   return new SkilfishError('NETWORK_FAILED', `cannot ${action}: ${reason}`, { cause })
 }
 

@@ -2,6 +2,7 @@ import { constants } from 'node:os'
 import { SkilfishError, type ErrorCode } from '../errors.ts'
 import type { RbdName } from '../rbd/index.ts'
 import { Program, runProgram, type ProgramEnd, type ProgramRun } from './program.ts'
+import { systemReason } from './storage-error.ts'
 
 const { errno } = constants
 
@@ -150,7 +151,7 @@ export class RbdTool {
       case 'not-started':
         return [
           'RBD_MISSING',
-          `the program ${RBD} cannot be started (${end.cause.message}); it must be installed`,
+          `the program ${RBD} cannot be started (${systemReason(end.cause)}); it must be installed`,
           end.cause,
         ]
       case 'killed':

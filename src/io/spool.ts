@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { open, unlink, type FileHandle } from 'node:fs/promises'
 import { SkilfishError } from '../errors.ts'
-import { errnoName } from './storage-error.ts'
+import { errnoName, systemReason } from './storage-error.ts'
 import { writeFully } from './write-fully.ts'
 
 /** Records that the tables have room for at the start; they double when full. */
@@ -130,9 +130,7 @@ const REASONS: Readonly<Record<string, string>> = {
 
 function reasonOf(error: unknown): string {
   const known = REASONS[errnoName(error) ?? '']
-  return (
-    known ?? `${error instanceof Error ? error.message : String(error)}; it must be a file that can be written and read`
-  )
+  return known ?? `${systemReason(error)}; it must be a file that can be written and read`
 }
 
 function spoolError(text: string, cause?: unknown): SkilfishError {

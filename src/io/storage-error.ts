@@ -1,3 +1,4 @@
+import { getSystemErrorMap } from 'node:util'
 import { SkilfishError, type ErrorCode } from '../errors.ts'
 
 type Fault = readonly [code: ErrorCode, text: string]
@@ -40,6 +41,20 @@ export function targetError(action: string, cause: unknown): SkilfishError {
   return storageError(action, cause, TARGET_FAULTS, ['TARGET_FAILED', 'it must accept every write'])
 }
 
+const REASONS: Readonly<Record<string, string>> = {
+  EISDIR: 'it is a folder',
+  ENOTDIR: 'a part of the path is not a folder',
+}
+
+/** What the system refused with, as a part of a message: without the number, the call and the path that Node.js puts around it. */
+export function systemReason(error: unknown): string {
+  const known = REASONS[errnoName(error) ?? '']
+  if (known !== undefined) return known
+  const errno = error instanceof Error && 'errno' in error ? error.errno : undefined
+  const [, words] = (typeof errno === 'number' && getSystemErrorMap().get(errno)) || []
+  return words ?? (error instanceof Error ? error.message : String(error))
+}
+
 /** The symbolic error number (`ENOSPC`) of an error of Node.js, or undefined. */
 export function errnoName(error: unknown): string | undefined {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
@@ -55,6 +70,6 @@ function storageError(
   if (cause instanceof SkilfishError) return cause
   const fault = faults[errnoName(cause) ?? '']
   if (fault) return new SkilfishError(fault[0], `cannot ${action}: ${fault[1]}`, { cause })
-  const reason = cause instanceof Error ? cause.message : String(cause)
+  const reason = systemReason(cause)
   return new SkilfishError(otherCode, `cannot ${action}: ${reason}; ${wanted}`, { cause })
 }

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { SkilfishError } from '../errors.ts'
-import { connectUnixSocket } from '../io/index.ts'
+import { connectUnixSocket, systemReason } from '../io/index.ts'
 import { encodeQmpCommand, QmpReader, type QmpEvent, type QmpGreeting, type QmpMessage } from './qmp-codec.ts'
 
 /**
@@ -78,7 +78,7 @@ export class QmpClient {
     this.#socket = socket
     this.closed = new Promise((resolve) => (this.#resolveClosed = resolve))
     socket.on('data', (bytes: Uint8Array) => this.#take(bytes))
-    socket.on('error', (error) => this.#fail('QMP_CLOSED', `the connection broke (${error.message})`, error))
+    socket.on('error', (error) => this.#fail('QMP_CLOSED', `the connection broke (${systemReason(error)})`, error))
     socket.on('close', () => this.#fail('QMP_CLOSED', 'it ended the connection; it must run'))
   }
 
@@ -99,8 +99,7 @@ export class QmpClient {
   static async #connectOnce(path: string, options: QmpConnectOptions): Promise<QmpClient> {
     const { timeoutMs = 10_000, patienceMs = 0 } = options
     const socket = await connectUnixSocket(path, patienceMs).catch((cause: unknown) => {
-      const reason = cause instanceof Error ? cause.message : String(cause)
-      const text = `cannot connect to QEMU at ${path}: ${reason}; it must run and listen there`
+      const text = `cannot connect to QEMU at ${path}: ${systemReason(cause)}; it must run and listen there`
       throw new SkilfishError('QMP_UNREACHABLE', text, { cause })
     })
     const client = new QmpClient(path, socket)

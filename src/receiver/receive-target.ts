@@ -1,5 +1,5 @@
 import { SkilfishError } from '../errors.ts'
-import { dropText, keepText, openSink } from '../io/index.ts'
+import { dropText, keepText, openSink, systemReason } from '../io/index.ts'
 import type { Announce, End, Geometry } from '../protocol/index.ts'
 import { isResumable, type ImageFacts, type ImageSink, type ResumableSink } from '../sparse/index.ts'
 import { formatFingerprint } from './fingerprint.ts'
@@ -184,7 +184,7 @@ export class ReceiveTarget {
     try {
       if (path !== undefined) await step(path)
     } catch (error) {
-      this.#hooks.onLog(`cannot ${action} the fingerprint ${path}: ${(error as Error).message}`)
+      this.#hooks.onLog(`cannot ${action} the fingerprint ${path}: ${systemReason(error)}`)
     }
   }
 

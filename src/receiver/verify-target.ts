@@ -1,5 +1,5 @@
 import { SkilfishError } from '../errors.ts'
-import { FINGERPRINT_SUFFIX, isIncompleteTarget, openSource, readKeptText } from '../io/index.ts'
+import { FINGERPRINT_SUFFIX, isIncompleteTarget, openSource, readKeptText, systemReason } from '../io/index.ts'
 import {
   Codec,
   DIGEST_COVERS_FROM,
@@ -91,7 +91,7 @@ async function fingerprintOf(
     throw new SkilfishError('FINGERPRINT_MISSING', `${action}: for ${kind} none is kept; ${wanted}`)
   const path = `${target}${FINGERPRINT_SUFFIX}`
   const kept = await readKeptText(path).catch((cause: unknown) => {
-    const text = `${action}: cannot read ${path}: ${(cause as Error).message}; ${wanted}`
+    const text = `${action}: cannot read ${path}: ${systemReason(cause)}; ${wanted}`
     throw new SkilfishError('FINGERPRINT_MISSING', text, { cause })
   })
   const parsed = kept === undefined ? undefined : parseFingerprint(kept)

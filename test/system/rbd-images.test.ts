@@ -144,7 +144,7 @@ describe('an RBD image as a source', () => {
     vi.stubEnv('CEPH_ARGS', '--id nobody')
     await expectFailure(openSource('rbd:disk'), 'RBD_UNREACHABLE', "couldn't connect to the cluster")
     vi.stubEnv('PATH', '/nonexistent')
-    await expectFailure(openSource('rbd:disk'), 'RBD_MISSING', 'rbd cannot be started', 'ENOENT')
+    await expectFailure(openSource('rbd:disk'), 'RBD_MISSING', 'rbd cannot be started', 'no such file or directory')
   })
 
   it('whose program dies half way says so', async () => {

@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { SkilfishError } from '../../errors.ts'
+import { systemReason } from '../../io/index.ts'
 import type { BlockNodeOptions } from '../../qmp/index.ts'
 import type { VmFolder } from './host-folder.ts'
 
@@ -70,8 +71,9 @@ export async function withTimeouts(protocol: BlockNodeOptions, folder: VmFolder)
   if (protocol.driver !== 'rbd') return protocol
   const path = protocol.conf ?? '/etc/ceph/ceph.conf'
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new SkilfishError('HOST_FAILED', `cannot read the configuration of Ceph: ${reason}`, { cause })
+    throw new SkilfishError('HOST_FAILED', `cannot read the configuration of Ceph, ${path}: ${systemReason(cause)}`, {
+      cause,
+    })
   })
   const limits = ['client mount timeout', 'rados mon op timeout', 'rados osd op timeout']
   const lines = limits.map((name) => `${name} = ${CEPH_TIMEOUT_SECONDS}`)

@@ -1,7 +1,7 @@
 import { readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
-import { makeFolder, syncFolder } from '../../io/index.ts'
+import { makeFolder, syncFolder, systemReason } from '../../io/index.ts'
 import type { RemoteImage } from '../host-protocol.ts'
 
 /** Longest path of a Unix socket on Linux, bytes without the end of the text. */
@@ -93,7 +93,7 @@ export async function readJson<Value>(path: string): Promise<Value | undefined> 
 }
 
 function failed(action: string, cause: unknown): SkilfishError {
-  const reason = cause instanceof Error ? cause.message : String(cause)
+  const reason = systemReason(cause)
   return new SkilfishError('HOST_FAILED', `cannot ${action}: ${reason}`, { cause })
 }
 

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { SkilfishError } from '../../errors.ts'
+import { systemReason } from '../../io/index.ts'
 
 /** What the handshake and messages begin with. Source: the NBD protocol, doc/proto.md of github.com/NetworkBlockDevice/nbd. */
 const MAGIC = {
@@ -66,7 +67,7 @@ export class NbdClient {
       this.#availableBytes += chunk.length
       this.#wake()
     })
-    socket.on('error', (error) => this.#fail(error.message, error))
+    socket.on('error', (error) => this.#fail(systemReason(error), error))
     socket.on('close', () => this.#fail(this.#isClosing ? 'it is closed' : 'it ended the connection'))
   }
 

@@ -1,4 +1,5 @@
 import { SkilfishError } from '../../errors.ts'
+import { systemReason } from '../../io/index.ts'
 import type { StepHooks, StepRequest, StepResults } from '../host-protocol.ts'
 import { evictBases, findBase } from './base-cache.ts'
 import { boot } from './boot.ts'
@@ -18,7 +19,9 @@ export async function runStep(request: StepRequest, hooks: StepHooks): Promise<S
   } catch (error) {
     // What the system refuses (a full disk, a folder of another user) is the host's fault, not that of this program.
     if (!(error instanceof Error && 'syscall' in error)) throw error
-    throw new SkilfishError('HOST_FAILED', `cannot do the step ${request.step}: ${error.message}`, { cause: error })
+    const place = 'path' in error && typeof error.path === 'string' ? ` at ${error.path}` : ''
+    const text = `cannot do the step ${request.step}: ${systemReason(error)}${place}`
+    throw new SkilfishError('HOST_FAILED', text, { cause: error })
   }
 }
 

@@ -1,5 +1,5 @@
 import { SkilfishError, type ErrorCode } from '../../errors.ts'
-import { runProgram } from '../../io/index.ts'
+import { runProgram, systemReason } from '../../io/index.ts'
 
 /** How long a program of QEMU may take that does not copy data, milliseconds. */
 const TOOL_TIMEOUT_MS = 60_000
@@ -21,7 +21,7 @@ export async function runTool(
     exited: () => `says: ${said === '' ? `status ${end.kind === 'exited' ? end.status : ''}` : said}`,
     killed: () => 'was ended by a signal; it must run to its end',
     'not-started': () =>
-      `cannot be started (${end.kind === 'not-started' ? end.cause.message : ''}); it must be installed`,
+      `cannot be started (${end.kind === 'not-started' ? systemReason(end.cause) : ''}); it must be installed`,
     stopped: () => (end.kind === 'stopped' ? end.reason : ''),
   }[end.kind]()
   throw new SkilfishError(code, `cannot run ${command} ${args[0] ?? ''}: it ${text}`)

@@ -23,7 +23,7 @@ it('that cannot be made is told at once', async () => {
   } as const
   await expect(runStep(boot, HOOKS)).rejects.toMatchObject({
     code: 'HOST_FAILED',
-    message: expect.stringContaining("mkdir '/proc/skilfish'") as string,
+    message: expect.stringContaining('no such file or directory at /proc/skilfish') as string,
   })
   const receive = { step: 'receive', folder: '/proc/skilfish', base: BASE, place: {} } as const
   await expect(runStep(receive, HOOKS)).rejects.toMatchObject({ code: 'HOST_FAILED' })

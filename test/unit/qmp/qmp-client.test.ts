@@ -75,7 +75,7 @@ describe('connecting to QEMU', () => {
 
   it('fails where nothing listens', async () => {
     const { path } = await fake()
-    await expectFailure(QmpClient.connect(`${path}.none`), 'QMP_UNREACHABLE', `${path}.none`, 'ENOENT')
+    await expectFailure(QmpClient.connect(`${path}.none`), 'QMP_UNREACHABLE', `${path}.none`, 'no such file')
   })
 
   it('waits for a QEMU that starts', async () => {
