@@ -3,6 +3,7 @@ import { addAbortSignal } from 'node:stream'
 import { text as readStream } from 'node:stream/consumers'
 import { ClusterFailedError, Deployer, parseCluster, type ClusterPlan } from '../deployer/index.ts'
 import { SkilfishError } from '../errors.ts'
+import { systemReason } from '../io/index.ts'
 import { giveWay } from './background.ts'
 import { parseDeployCommand, type DeployCommand } from './deploy-command.ts'
 import { DeployView, resultOf } from './deploy-view.ts'
@@ -11,7 +12,16 @@ import { runProgram, type Ending, type ProgramContext } from './program.ts'
 
 /** `skilfish COMMAND`: works at a cluster, and ends the process. */
 export function runDeployProgram(): Promise<never> {
-  return runProgram({ name: 'skilfish', parse: () => parseDeployCommand(process.argv.slice(2)), run })
+  return runProgram({
+    name: 'skilfish',
+    parse: () => parseDeployCommand(process.argv.slice(2)),
+    // A status holds no lease.
+    stopping: ({ name }) =>
+      name === 'status'
+        ? undefined
+        : 'stopping; press Ctrl-C again to end at once: another command then waits for up to a minute',
+    run,
+  })
 }
 
 async function run(command: DeployCommand, { output, interruption }: ProgramContext): Promise<Ending> {
@@ -81,9 +91,9 @@ async function readPlan({ path, set = [] }: DeployCommand, signal: AbortSignal):
   if (path === undefined) return parseCluster('', 'what --set gives', set)
   if (path === '-') return parseCluster(await readStream(addAbortSignal(signal, process.stdin)), 'standard input', set)
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    const isAbsent = (cause as NodeJS.ErrnoException).code === 'ENOENT'
-    const reason = isAbsent ? 'it does not exist' : cause instanceof Error ? cause.message : String(cause)
-    const wanted = 'name a file that describes a cluster'
+    const { code = '' } = cause as NodeJS.ErrnoException
+    const wanted = code === 'EACCES' ? 'this user must be allowed to read it' : 'name a file that describes a cluster'
+    const reason = code === 'ENOENT' ? 'it does not exist' : systemReason(cause)
     throw new SkilfishError('OPTION_INVALID', `cannot read ${path}: ${reason}; ${wanted}`, { cause })
   })
   return parseCluster(text, path, set)

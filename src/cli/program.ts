@@ -31,6 +31,8 @@ export async function runProgram<Command extends RunnableCommand>(options: {
   readonly parse: () => Command | { readonly kind: 'text'; readonly text: string }
   /** Default: JSON to standard output, text to standard error. */
   readonly streams?: (command: Command) => OutputStreams
+  /** What Ctrl-C is answered with, for programs that have more to say than how to end at once. */
+  readonly stopping?: (command: Command) => string | undefined
   readonly run: (command: Command, context: ProgramContext) => Promise<Ending>
 }): Promise<never> {
   const { name } = options
@@ -39,7 +41,7 @@ export async function runProgram<Command extends RunnableCommand>(options: {
   const streams = options.streams?.(command) ?? { json: process.stdout, text: process.stderr }
   const output = createOutput(name, command.output, streams, process.env)
   const interruption = new Interruption({
-    onFirst: () => output.note('stopping; press Ctrl-C again to end at once'),
+    onFirst: () => output.note(options.stopping?.(command) ?? 'stopping; press Ctrl-C again to end at once'),
     // The display goes at once; what is not yet written is left.
     onSecond: () => void output.close(),
   })

@@ -67,7 +67,7 @@ export class Deployer {
 
   /** Makes an image for each machine that has none. */
   create(choice: Choice = {}): Promise<readonly Part<CreateResult>[]> {
-    return this.#locked(async () => {
+    return this.#locked('create', async () => {
       const { identity } = await this.#storage.template()
       return this.#each('create', choice, async ({ name }) => {
         const record = await this.#storage.vmRecord(name)
@@ -80,7 +80,7 @@ export class Deployer {
 
   /** Starts machines, each over its image in the storage, or over its host's copy where that is there. Those that run are adopted. */
   boot(choice: Choice = {}): Promise<readonly Part<BootResult>[]> {
-    return this.#locked(async () => {
+    return this.#locked('boot', async () => {
       const base = await this.#base()
       return this.#each('boot', choice, (vm) => this.#boot(vm, base))
     })
@@ -88,7 +88,7 @@ export class Deployer {
 
   /** Brings the template to every host of the machines, by one multicast session, and to each machine what its image alone has. */
   fetch(choice: Choice = {}): Promise<FetchResult> {
-    return this.#locked(async () => {
+    return this.#locked('fetch', async () => {
       const vms = this.#chosen(choice)
       return fetchBases({
         ...{ plan: this.plan, storage: this.#storage, vms, base: await this.#base(), emit: this.#emit },
@@ -99,7 +99,7 @@ export class Deployer {
 
   /** Switches running machines from the storage to their hosts' copies. */
   switch(choice: Choice = {}): Promise<readonly Part<SwitchResult>[]> {
-    return this.#locked(async () => {
+    return this.#locked('switch', async () => {
       const base = await this.#base()
       const records = new Map<string, VmRecord | undefined>()
       for (const { name } of this.#chosen(choice)) records.set(name, await this.#storage.vmRecord(name))
@@ -154,7 +154,7 @@ export class Deployer {
   shutdown(choice: Choice & { readonly timeoutMs?: number } = {}): Promise<readonly Part<StepResults['shutdown']>[]> {
     const { timeoutMs = SHUTDOWN_TIMEOUT_MS } = choice
     checkNumber('timeoutMs', timeoutMs, 0, MAX_WAIT_MS)
-    return this.#locked(() =>
+    return this.#locked('shutdown', () =>
       this.#each('shutdown', choice, (vm) =>
         this.#agent(vm.host).run({ step: 'shutdown', ...this.#place(vm), timeoutMs }, this.#hooks('shutdown')(vm)),
       ),
@@ -172,7 +172,7 @@ export class Deployer {
     const { atOnce = COMMITS_AT_ONCE, maxBitrate = 0 } = choice
     checkCount('atOnce', atOnce, 1, MAX_AT_ONCE)
     checkCap(choice.maxBitrate)
-    return this.#locked(async () => {
+    return this.#locked('commit', async () => {
       const base = await this.#base()
       const bytesPerSec = Math.floor(maxBitrate / 8)
       const work = async (vm: VmPlan): Promise<CommitResult> => {
@@ -189,7 +189,7 @@ export class Deployer {
   /** Removes machines that are down: overlays, copies and images. Changes that are not committed only with `isDiscarding`. */
   destroy(choice: Choice & { readonly isDiscarding?: boolean } = {}): Promise<readonly Part<object>[]> {
     const { isDiscarding: isForced = false } = choice
-    return this.#locked(async () => {
+    return this.#locked('destroy', async () => {
       const parts = await this.#each('destroy', choice, async (vm) => {
         await this.#agent(vm.host).run({ step: 'remove', ...this.#place(vm), isForced }, this.#hooks('destroy')(vm))
         await this.#storage.removeVm(vm.name)
@@ -204,7 +204,7 @@ export class Deployer {
   /** Removes templates from hosts, those received first before others, until what is left takes at most `keepBytes`. */
   evict(keepBytes: number): Promise<readonly Part<StepResults['evict']>[]> {
     checkCount('keepBytes', keepBytes, 0, Number.MAX_SAFE_INTEGER)
-    return this.#locked(async () => {
+    return this.#locked('evict', async () => {
       const { key } = await this.#base()
       const views = await this.status()
       const hosts = this.plan.hosts.map(({ name }) => ({ name, host: name }))
@@ -305,8 +305,11 @@ export class Deployer {
     })
   }
 
-  async #locked<Result>(work: () => Promise<Result>): Promise<Result> {
-    const lease = await this.#storage.acquireLease()
+  async #locked<Result>(operation: Operation, work: () => Promise<Result>): Promise<Result> {
+    const lease = await this.#storage.acquireLease({
+      signal: this.#asked,
+      onWait: (text) => this.#emit({ operation, kind: 'note', text }),
+    })
     this.#signal = AbortSignal.any([this.#asked, lease.lost])
     try {
       this.#signal.throwIfAborted()

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -31,7 +32,7 @@ it('Ctrl-C ends a fetch with its own status, and gives the cluster back', async 
   const { status, stderr } = await program.ended
   expect(status).toBe(130)
   expect(stderr).toContain('skilfish: fetch was interrupted\n')
-  expect(readdirSync(at('template.raw.skilfish/test'))).toEqual([])
+  expect(existsSync(at('template.raw.skilfish'))).toBe(false)
 })
 
 it.runIf(process.platform === 'linux')(
@@ -111,6 +112,23 @@ it('a host begins a step without loading what only deployers and transfers need'
   expect([...packages]).toEqual([])
 })
 
+it('a description that cannot be read is told in words of its own', async () => {
+  const told = async (path: string, how = {}): Promise<string> => {
+    const { status, stderr } = await start('skilfish', ['status', path], how).ended
+    expect(status).toBe(2)
+    return stderr
+  }
+  const nowhere = `skilfish: cannot read ${at('none.yaml')}: it does not exist; name a file that describes a cluster`
+  expect(await told(at('none.yaml'))).toContain(nowhere)
+  expect(await told(at())).toContain(
+    `skilfish: cannot read ${at()}: it is a folder; name a file that describes a cluster`,
+  )
+  writeFileSync(at('secret.yaml'), 'cluster: c', { mode: 0o000 })
+  const nobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
+  const denied = `skilfish: cannot read ${at('secret.yaml')}: permission denied; this user must be allowed to read it`
+  expect(await told(at('secret.yaml'), nobody)).toContain(denied)
+})
+
 it('Ctrl-C ends a command that waits for its description', async () => {
   const program = start('skilfish', ['status', '-'])
   await program.catchesSignals()
@@ -118,11 +136,32 @@ it('Ctrl-C ends a command that waits for its description', async () => {
   expect(await program.ended).toMatchObject({ status: 130 })
 })
 
+it('a command waits for the lease of one that was killed on this host', async () => {
+  const killed = skilfish('fetch')
+  await killed.says('fetch, ')
+  killed.process.kill('SIGKILL')
+  await killed.ended
+  const next = skilfish('fetch')
+  await next.says(/fetch of all: \S+ ended without giving the cluster back, .*; going on in \d+ s\n/)
+  next.process.kill('SIGINT')
+  expect(await next.ended).toMatchObject({ status: 130 })
+  expect(existsSync(at('template.raw.skilfish/test/lease'))).toBe(true)
+})
+
+it.runIf(spawnSync('qemu-img', ['--version']).status === 0)(
+  'a machine is made and destroyed, and nothing is left beside the template',
+  async () => {
+    for (const command of ['create', 'destroy']) expect(await skilfish(command).ended).toMatchObject({ status: 0 })
+    expect(existsSync(at('template.raw.skilfish'))).toBe(false)
+  },
+)
+
 it('a host whose folder cannot be had is told as a failure of that host', async () => {
   writeFileSync(at('file'), '')
   const { status, stderr } = await skilfish('fetch', `hosts.0.folder=${at('file/folder')}`).ended
   expect(status).toBe(4)
-  expect(stderr).toContain('\n  local: cannot do the step receive: ENOTDIR: not a directory')
+  expect(stderr).toContain('\n  local: cannot do the step receive: a part of the path is not a folder at ')
+  expect(stderr).not.toContain('ENOTDIR')
   expect(stderr).not.toContain('fault in the program')
 })
 

@@ -1,10 +1,10 @@
-import { open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { open, readdir, readFile, rename, rm, stat, writeFile, type FileHandle } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
-import { makeFolder, openSource } from '../../io/index.ts'
+import { makeFolder, openSource, systemReason } from '../../io/index.ts'
 import type { BlockNodeOptions } from '../../qmp/index.ts'
 import type { ImageRange } from '../extents.ts'
-import { readJson, writeJson } from '../host/host-folder.ts'
+import { readJson, removeIfEmpty, writeJson } from '../host/host-folder.ts'
 import { runTool } from '../host/tool.ts'
 import { FileServer, type ListenPlace } from './file-server.ts'
 import { acquireLease, type LeasePlace, type LeaseRecord } from './lease.ts'
@@ -14,6 +14,7 @@ import {
   snapshotName,
   type ClusterRecord,
   type Lease,
+  type LeaseWait,
   type Storage,
   type Template,
   type VmRecord,
@@ -50,13 +51,18 @@ export class FileStorage implements Storage {
     return { name: basename(this.#path), identity, sizeBytes, source: this.#path }
   }
 
-  async acquireLease(): Promise<Lease> {
+  async acquireLease(wait: LeaseWait): Promise<Lease> {
     // No folder beside a template that is not there.
     await this.template()
-    await makeFolder(this.#folder).catch((cause: unknown) => {
-      throw new SkilfishError(CODE, `cannot make ${this.#folder}: ${(cause as Error).message}`, { cause })
-    })
-    return acquireLease(this.#cluster, this.#leasePlace(join(this.#folder, 'lease')))
+    const { lost, release } = await acquireLease(this.#cluster, this.#leasePlace(join(this.#folder, 'lease')), wait)
+    return {
+      lost,
+      release: async () => {
+        await release()
+        await removeIfEmpty(this.#folder)
+        await removeIfEmpty(dirname(this.#folder))
+      },
+    }
   }
 
   async clusterRecord(): Promise<ClusterRecord> {
@@ -154,6 +160,22 @@ export class FileStorage implements Storage {
     return snapshots.flatMap(({ name }) => generationOf(name) ?? [])
   }
 
+  /** @returns undefined when there is one */
+  async #makeLease(path: string, attempts = 3): Promise<FileHandle | undefined> {
+    await makeFolder(this.#folder).catch((cause: unknown) => {
+      throw new SkilfishError(CODE, `cannot make ${this.#folder}: ${systemReason(cause)}`, { cause })
+    })
+    try {
+      return await open(path, 'wx')
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException
+      if (code === 'EEXIST') return undefined
+      // Whoever has given the lease back has just taken the empty folder away.
+      if (code === 'ENOENT' && attempts > 1) return this.#makeLease(path, attempts - 1)
+      throw new SkilfishError(CODE, `cannot make ${path}: ${systemReason(cause)}`, { cause })
+    }
+  }
+
   #leasePlace(path: string): LeasePlace {
     const read = async (at: string): Promise<LeaseRecord | undefined> => {
       const text = await readFile(at, 'utf8').catch(() => undefined)
@@ -167,11 +189,7 @@ export class FileStorage implements Storage {
     }
     return {
       take: async (record) => {
-        const handle = await open(path, 'wx').catch((error: unknown) => {
-          const { code, message } = error as NodeJS.ErrnoException
-          if (code === 'EEXIST') return undefined
-          throw new SkilfishError(CODE, `cannot make ${path}: ${message}`, { cause: error })
-        })
+        const handle = await this.#makeLease(path)
         if (handle === undefined) return false
         await handle.writeFile(JSON.stringify(record))
         await handle.close()

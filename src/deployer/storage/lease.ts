@@ -1,7 +1,7 @@
-import { hostname } from 'node:os'
 import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
 import { SkilfishError } from '../../errors.ts'
-import type { Lease } from './storage.ts'
+import type { Lease, LeaseWait } from './storage.ts'
 
 /** How long a lease holds that nobody renews, and how often it is renewed, milliseconds. */
 export const LEASE_MS = 60_000
@@ -28,12 +28,12 @@ export interface LeasePlace {
   drop(owner: string): Promise<void>
 }
 
-/** @throws SkilfishError CLUSTER_BUSY */
-export async function acquireLease(cluster: string, place: LeasePlace): Promise<Lease> {
+/** @throws SkilfishError CLUSTER_BUSY; what the signal of `wait` says */
+export async function acquireLease(cluster: string, place: LeasePlace, wait: LeaseWait): Promise<Lease> {
   const owner = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`
   const record = (): LeaseRecord => ({ owner, expiresMs: Date.now() + LEASE_MS })
   if (!(await place.take(record()))) {
-    const holder = await place.read()
+    const holder = await endOfHolder(place, wait)
     const leftMs = (holder?.expiresMs ?? 0) - Date.now()
     if (holder !== undefined && leftMs <= 0) await place.drop(holder.owner)
     if (leftMs > 0 || !(await place.take(record()))) {
@@ -68,5 +68,38 @@ export async function acquireLease(cluster: string, place: LeasePlace): Promise<
       await Promise.race([dropped, new Promise((resolve) => (patience = setTimeout(resolve, RELEASE_MS)))])
       clearTimeout(patience)
     },
+  }
+}
+
+/**
+ * The present holder. One that has died on this host is waited for until its lease ends, and not only until it is gone: what it had hosts
+ * do goes on until they notice.
+ */
+async function endOfHolder(place: LeasePlace, { signal, onWait }: LeaseWait): Promise<LeaseRecord | undefined> {
+  const holder = await place.read()
+  const leftMs = (holder?.expiresMs ?? 0) - Date.now()
+  if (holder === undefined || leftMs <= 0 || !hasDied(holder.owner)) return holder
+  const state = `${holder.owner} ended without giving the cluster back, and hosts may still do what it asked of them`
+  onWait(`${state}; going on in ${Math.ceil(leftMs / 1000)} s`)
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, leftMs)
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
+  signal.throwIfAborted()
+  return place.read()
+}
+
+/** Whether an owner was a process of this host and is no more. Of another host of the same name the lease will have been renewed. */
+function hasDied(owner: string): boolean {
+  const [, host, pid] = /^(.*)-(\d+)-[^-]+$/.exec(owner) ?? []
+  if (host !== hostname()) return false
+  try {
+    process.kill(Number(pid), 0)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH'
   }
 }

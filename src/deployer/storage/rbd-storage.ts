@@ -1,7 +1,7 @@
 import { constants } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
 import { SkilfishError } from '../../errors.ts'
-import { openSource, runProgram } from '../../io/index.ts'
+import { openSource, runProgram, systemReason } from '../../io/index.ts'
 import type { BlockNodeOptions } from '../../qmp/index.ts'
 import { parseRbdName, type RbdName } from '../../rbd/index.ts'
 import type { ImageRange } from '../extents.ts'
@@ -12,6 +12,7 @@ import {
   snapshotName,
   type ClusterRecord,
   type Lease,
+  type LeaseWait,
   type Storage,
   type Template,
   type VmRecord,
@@ -66,11 +67,11 @@ export class RbdStorage implements Storage {
     return { name: `${this.#name.image}@${this.#name.snapshot ?? ''}`, identity, sizeBytes, source: this.#text }
   }
 
-  async acquireLease(): Promise<Lease> {
+  async acquireLease(wait: LeaseWait): Promise<Lease> {
     const marker = this.#spec(`${this.#cluster}.cluster`)
     // Without exclusive-lock, which would have whoever writes metadata wait for the holder of an advisory lock.
     await this.#rbd(['create', '--size', '1M', '--image-feature', 'layering', marker], [errno.EEXIST])
-    return acquireLease(this.#cluster, this.#leasePlace(marker))
+    return acquireLease(this.#cluster, this.#leasePlace(marker), wait)
   }
 
   async clusterRecord(): Promise<ClusterRecord> {
@@ -233,7 +234,7 @@ export class RbdStorage implements Storage {
     if (end.kind === 'exited' && end.status === 0) return stdout
     if (end.kind === 'exited' && allowed.includes(end.status)) return 'allowed'
     if (end.kind === 'not-started') {
-      throw new SkilfishError('RBD_MISSING', `cannot run rbd: ${end.cause.message}; it must be installed`)
+      throw new SkilfishError('RBD_MISSING', `cannot run rbd: ${systemReason(end.cause)}; it must be installed`)
     }
     const isUnreachable = end.kind === 'exited' && end.status === errno.ETIMEDOUT
     if (isUnreachable || said.includes("couldn't connect to the cluster")) {

@@ -39,14 +39,22 @@ export interface Lease {
   release(): Promise<void>
 }
 
+/** What to do while the lease of a deployer that has died lasts. */
+export interface LeaseWait {
+  /** Ends the waiting. */
+  readonly signal: AbortSignal
+  /** Called before it begins, with what is waited for and how long. */
+  readonly onWait: (text: string) => void
+}
+
 /**
  * Shared storage: a template, and an image for each virtual machine made of it. Every method may be called again after a crash in it.
  * All throw SkilfishError: STORAGE_FAILED, and those of the programs that they run.
  */
 export interface Storage {
   template(): Promise<Template>
-  /** @throws SkilfishError CLUSTER_BUSY when another deployer holds it */
-  acquireLease(): Promise<Lease>
+  /** @throws SkilfishError CLUSTER_BUSY when another deployer holds it; what the signal of `wait` says */
+  acquireLease(wait: LeaseWait): Promise<Lease>
   clusterRecord(): Promise<ClusterRecord>
   setClusterRecord(record: ClusterRecord): Promise<void>
 

@@ -1,5 +1,12 @@
+import { hostname } from 'node:os'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { acquireLease, LEASE_MS, type LeasePlace, type LeaseRecord } from '../../../src/deployer/storage/lease.ts'
+import {
+  acquireLease as acquire,
+  LEASE_MS,
+  type LeasePlace,
+  type LeaseRecord,
+} from '../../../src/deployer/storage/lease.ts'
+import type { Lease } from '../../../src/deployer/storage/storage.ts'
 import { expectFailure } from '../io/expect-failure.ts'
 
 /** A place in memory, with the failures of a storage. */
@@ -33,6 +40,14 @@ class Place implements LeasePlace {
   }
 }
 
+/** An owner that this host can have had, and has no more: no process has so high an id. */
+const DEAD = `${hostname()}-${2 ** 22 + 1}-0a1b2c3d`
+
+const waits: string[] = []
+const acquireLease = (cluster: string, place: LeasePlace, signal = new AbortController().signal): Promise<Lease> =>
+  acquire(cluster, place, { signal, onWait: (text) => waits.push(text) })
+
+beforeEach(() => void (waits.length = 0))
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
 
@@ -63,6 +78,50 @@ describe('the lease of a cluster', () => {
     const lease = await acquireLease('c', place)
     expect(place.record.owner).not.toBe('dead')
     await lease.release()
+  })
+
+  it('of one that died on this host is waited for until it ends, not taken before', async () => {
+    const place = new Place()
+    place.record = { owner: DEAD, expiresMs: Date.now() + 40_000 }
+    const lease = acquireLease('c', place)
+    await vi.advanceTimersByTimeAsync(39_000)
+    expect(place.record.owner).toBe(DEAD)
+    expect(waits).toEqual([expect.stringMatching(/ended without giving the cluster back.*; going on in 40 s$/)])
+    await vi.advanceTimersByTimeAsync(1000)
+    await (await lease).release()
+    expect(place.record).toBeUndefined()
+  })
+
+  it('is not taken from a living holder that only seemed to have died', async () => {
+    const place = new Place()
+    place.record = { owner: DEAD, expiresMs: Date.now() + 40_000 }
+    const lease = expectFailure(acquireLease('c', place), 'CLUSTER_BUSY', 'cannot work at c')
+    await vi.advanceTimersByTimeAsync(10_000)
+    // Another host has the same name.
+    place.record = { owner: DEAD, expiresMs: Date.now() + LEASE_MS }
+    await vi.advanceTimersByTimeAsync(30_000)
+    await lease
+    expect(place.record.owner).toBe(DEAD)
+  })
+
+  it('of one that lives, or of another host, is not waited for', async () => {
+    const place = new Place()
+    for (const owner of [`${hostname()}-${process.pid}-0a1b2c3d`, `other${DEAD}`, 'odd']) {
+      place.record = { owner, expiresMs: Date.now() + LEASE_MS }
+      await expectFailure(acquireLease('c', place), 'CLUSTER_BUSY', 'within 60 s')
+    }
+    expect(waits).toEqual([])
+  })
+
+  it('is waited for no longer than whoever waits wants to', async () => {
+    const place = new Place()
+    place.record = { owner: DEAD, expiresMs: Date.now() + LEASE_MS }
+    const stop = new AbortController()
+    const lease = acquireLease('c', place, stop.signal)
+    await vi.advanceTimersByTimeAsync(1000)
+    stop.abort(new Error('enough'))
+    await expect(lease).rejects.toThrow('enough')
+    expect(place.record.owner).toBe(DEAD)
   })
 
   it('is told to be lost when the storage hung for too long, and another took it', async () => {
