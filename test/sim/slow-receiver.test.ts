@@ -53,6 +53,24 @@ describe.each([
   })
 })
 
+describe('with defer, a disk that nothing is lost at', () => {
+  const withDisk = (diskBytesPerSec: number): WorldSpec => {
+    const spec = withSlowOne({ diskBytesPerSec }, { onSlow: 'defer' })
+    return { ...spec, dataBytes: 2 * spec.dataBytes! }
+  }
+  const alone = simulate(withDisk(RATE))
+
+  test('is known for slow by its pace, within seconds of its buffers being full', () => {
+    const world = simulateSuccess(withDisk(RATE / 8 / 10))
+    for (const index of [0, 1, 2]) expect(endedUs(world, index)).toBeLessThan(1.2 * endedUs(alone, index))
+  })
+
+  test('is waited for when it takes more than half', () => {
+    const world = simulateSuccess(withDisk((0.65 * RATE) / 8))
+    for (const index of [0, 1, 2]) expect(endedUs(world, index)).toBeGreaterThan(1.2 * endedUs(alone, index))
+  })
+})
+
 test('with every policy nobody is dropped or deferred when all are equally slow', () => {
   for (const onSlow of ['wait', 'defer', 'drop'] as const) {
     const spec = withSlowOne(SLOW_DISK, { onSlow })

@@ -37,8 +37,8 @@ interface Member {
 }
 
 /** A report is bad when it tells of more loss than this, or fuller buffers. Ours: a medium's own loss is below, overload far above. */
-const BAD_LOSS_RATIO = 0.05
-const BAD_QUEUE_PERCENT = 80
+export const BAD_LOSS_RATIO = 0.05
+export const BAD_QUEUE_PERCENT = 80
 
 /** Lost packets that say nothing of a ratio. */
 const FEW_PACKETS = 3

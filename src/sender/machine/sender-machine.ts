@@ -337,7 +337,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
 
   #handleReport(nowUs: Micros, report: Report): void {
     this.#roster.report(nowUs, report)
-    if (!this.#slow.isCounted(report, this.#pacer.bitsPerSec)) return
+    if (!this.#slow.isCounted(nowUs, report, this.#pacer.bitsPerSec, this.#stream.begunCount)) return
     this.#pacer.handleReport(nowUs, report, this.#roster.grttUs)
   }
 
@@ -368,6 +368,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
 
   #retire(id: Id64, state: 'done' | 'left' | 'dropped', text: string, reason?: AbortReason): void {
     this.#pacer.forget(id)
+    this.#slow.forget(id)
     if (this.#roster.retire(id, state, text, reason)) this.#tell(id)
   }
 

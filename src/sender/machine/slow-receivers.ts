@@ -1,5 +1,5 @@
-import { holdoffUs, type Id64, type Micros, type Report } from '../../protocol/index.ts'
-import type { Roster } from './roster.ts'
+import { formatId, holdoffUs, type Id64, type Micros, type Report } from '../../protocol/index.ts'
+import { BAD_LOSS_RATIO, BAD_QUEUE_PERCENT, type Roster } from './roster.ts'
 import type { SenderMachineOptions } from './sender-options.ts'
 
 /** With `drop`, for how long the others are held up by a slow receiver before it goes, microseconds. Ours. */
@@ -16,6 +16,20 @@ const REPAIR_ROUNDS = 4
 const MEMORY_RATIO = 0.98
 
 /**
+ * For so long, microseconds, and so many slices a receiver's buffers must be full before it is told whether it keeps pace: shorter, and a
+ * disk that only pauses would be slow. Ours.
+ */
+const PACE_US = 1_000_000
+const PACE_SLICES = 8
+
+/** Where a receiver and the first pass were when the receiver's pace began to be measured. */
+interface Pace {
+  readonly sinceUs: Micros
+  readonly settledCount: number
+  readonly begunCount: number
+}
+
+/**
  * Tells who is slow from who merely shares a slow network, and what the policy makes of it: with `wait` everybody counts for the
  * rate; with `defer` a slow receiver neither lowers it nor is repaired before the main pass is over; with `drop` it goes when it
  * has held the others up for {@link SLOW_GRACE_US}. A source that cannot be read again has nothing to defer to: it waits or drops.
@@ -27,6 +41,8 @@ export class SlowReceivers {
   #takenBitsPerSec = 0
   /** So many slices ahead of another a receiver is faster, and not merely heard of later. */
   readonly #leadSlices: number
+  /** Of receivers whose buffers are full although they lose little: it is their disk that sets their pace. */
+  readonly #paces = new Map<string, Pace>()
   #isMending = false
   #heldUpUs = 0
   #isHeldUp = false
@@ -59,18 +75,42 @@ export class SlowReceivers {
     this.#takenBitsPerSec = Math.max(sentBitsPerSec, this.#takenBitsPerSec * MEMORY_RATIO)
   }
 
-  /** Looks at a report that the roster has taken. @returns whether its receiver counts for the rate */
-  isCounted(report: Report, bitsPerSec: number): boolean {
+  /**
+   * Looks at a report that the roster has taken.
+   * @param begunCount slices that the first pass has begun
+   * @returns whether its receiver counts for the rate
+   */
+  isCounted(nowUs: Micros, report: Report, bitsPerSec: number, begunCount: number): boolean {
     if (this.#policy === 'wait') return true
+    const isBehind = this.#fallsBehind(nowUs, report, begunCount)
     const { isMinorityStruggling } = this.#roster
     // While it is mended a slow receiver counts as soon as those are done whom it would slow down.
     if (this.#roster.isDeferred(report.receiver)) return this.#isMending && !isMinorityStruggling
     const packets = report.receivedPackets + report.lostPackets
     if (packets === 0 || !isMinorityStruggling || !this.#roster.isStruggling(report.receiver)) return true
     const othersBitsPerSec = this.#takenBitsPerSec || bitsPerSec
-    if ((bitsPerSec * report.receivedPackets) / packets >= othersBitsPerSec * SLOW_RATIO) return true
+    // What a disk cannot take in time is not lost before the buffers are full: only its pace tells.
+    if (!isBehind && (bitsPerSec * report.receivedPackets) / packets >= othersBitsPerSec * SLOW_RATIO) return true
     this.#roster.defer(report.receiver)
     return false
+  }
+
+  /** A receiver is no longer there. */
+  forget(receiver: Id64): void {
+    this.#paces.delete(formatId(receiver))
+  }
+
+  /** Whether a receiver's buffers have been full for a while in which it settled less than half of what was begun. */
+  #fallsBehind(nowUs: Micros, report: Report, begunCount: number): boolean {
+    const { receiver, settledCount, queuePercent, receivedPackets, lostPackets } = report
+    const key = formatId(receiver)
+    const isFull = queuePercent > BAD_QUEUE_PERCENT && lostPackets <= (receivedPackets + lostPackets) * BAD_LOSS_RATIO
+    const pace = isFull ? this.#paces.get(key) : undefined
+    const begun = begunCount - (pace?.begunCount ?? 0)
+    const isDue = pace !== undefined && nowUs - pace.sinceUs >= PACE_US && begun >= PACE_SLICES
+    if (!isFull) this.#paces.delete(key)
+    else if (pace === undefined || isDue) this.#paces.set(key, { sinceUs: nowUs, settledCount, begunCount })
+    return isDue && settledCount - pace.settledCount < begun * SLOW_RATIO
   }
 
   /** Whether a receiver's NACKs wait until the main pass is over. */
