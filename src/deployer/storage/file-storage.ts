@@ -54,11 +54,11 @@ export class FileStorage implements Storage {
   async acquireLease(wait: LeaseWait): Promise<Lease> {
     // No folder beside a template that is not there.
     await this.template()
-    const { lost, release } = await acquireLease(this.#cluster, this.#leasePlace(join(this.#folder, 'lease')), wait)
+    const lease = await acquireLease(this.#cluster, this.#leasePlace(join(this.#folder, 'lease')), wait)
     return {
-      lost,
+      lost: lease.lost,
       release: async () => {
-        await release()
+        await lease.release()
         await removeIfEmpty(this.#folder)
         await removeIfEmpty(dirname(this.#folder))
       },
