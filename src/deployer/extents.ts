@@ -13,6 +13,25 @@ export function* pieces(ranges: Iterable<ImageRange>, pieceBytes: number): Gener
   }
 }
 
+/** Puts ranges together in portions of `portionBytes`, in order; the last may be smaller. */
+export function portions(ranges: readonly ImageRange[], portionBytes: number): readonly (readonly ImageRange[])[] {
+  const all: ImageRange[][] = []
+  let roomBytes = 0
+  for (const { offset, lengthBytes } of ranges) {
+    for (let at = 0; at < lengthBytes;) {
+      if (roomBytes === 0) {
+        all.push([])
+        roomBytes = portionBytes
+      }
+      const length = Math.min(roomBytes, lengthBytes - at)
+      all.at(-1)!.push({ offset: offset + at, lengthBytes: length })
+      at += length
+      roomBytes -= length
+    }
+  }
+  return all
+}
+
 export const totalBytes = (ranges: readonly ImageRange[]): number =>
   ranges.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)
 

@@ -57,6 +57,12 @@ export type BlockNodeOptions = NodeOptions &
       }
     | { readonly driver: 'raw'; readonly file: BlockNodeChild; readonly offset?: number; readonly size?: number }
     | { readonly driver: 'qcow2'; readonly file: BlockNodeChild; readonly backing?: BlockNodeChild | null }
+    | {
+        /** Writes to all children; of reads as many as `vote-threshold` must be alike. */
+        readonly driver: 'quorum'
+        readonly children: readonly BlockNodeChild[]
+        readonly 'vote-threshold': number
+      }
     | { readonly driver: 'null-co'; readonly size?: number; readonly 'read-zeroes'?: boolean }
     | {
         readonly driver: 'nbd'

@@ -1,24 +1,27 @@
 import { stat } from 'node:fs/promises'
 import { SkilfishError } from '../../errors.ts'
-import { queryBlockNodes } from '../../qmp/index.ts'
-import { forEach, pieces, totalBytes, type ImageRange } from '../extents.ts'
+import { queryBlockNodes, type BlockNodeOptions } from '../../qmp/index.ts'
+import { portions, totalBytes, type ImageRange } from '../extents.ts'
 import type { CommitReport, StepHooks, StepRequest } from '../host-protocol.ts'
 import { findBase } from './base-cache.ts'
 import { ByteRate } from './byte-rate.ts'
-import type { NbdClient } from './nbd-client.ts'
 import { BITMAP, localNode, NODE, overlayFileNode, overlayNode, remoteNodes, type NamedNode } from './block-graph.ts'
 import { HostFolder, readJson, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
 import { findQemu } from './qemu-process.ts'
+import { differenceOf, RangeJob } from './range-job.ts'
 import { StorageDaemon } from './storage-daemon.ts'
 import { runTool } from './tool.ts'
 
 type CommitRequest = StepRequest & { step: 'commit' }
 
 const TARGET = 'target'
+const INTO = 'into'
+const WRITTEN = 'written'
+const BOTH = 'both'
+const NOWHERE = 'nowhere'
 
-/** Bytes copied or compared at once, and how many of these are under way at a time. */
-const PIECE_BYTES = 1024 * 1024
-const DEPTH = 8
+/** What is written before it is read back, while the next is written, bytes. */
+const PORTION_BYTES = 64 * 1024 * 1024
 
 /**
  * Writes what the guest has changed since the last commit into the machine's own image, and reads it back. The overlay stays as it is,
@@ -31,30 +34,32 @@ export async function commit(request: CommitRequest, hooks: StepHooks): Promise<
   if (journal.committedAs === request.generation) {
     return { by: 'bitmap', committedBytes: 0, copyMs: 0, verifyMs: 0 }
   }
-  const daemon = await StorageDaemon.start(folder.path)
+  const nodes = await baseNodes(request, host, folder, journal)
+  // Two, as the start of a job waits for all requests of its daemon; and what reads back has nothing that the writer has in memory.
+  const started = await Promise.allSettled([StorageDaemon.start(folder.path), StorageDaemon.start(folder.path)])
   try {
-    const nodes = await baseNodes(request, host, folder, journal)
-    for (const node of nodes) await daemon.add(node)
-    await daemon.add({ ...overlayFileNode(folder.overlay), 'read-only': true })
-    const isLocal = nodes.some(({ 'node-name': name }) => name === NODE.local)
-    await daemon.add({ ...overlayNode(isLocal ? NODE.local : NODE.remote), 'read-only': true })
-    // Zeros take no room in the storage.
-    const sparse = { discard: 'unmap', 'detect-zeroes': 'unmap' } as const
-    await daemon.add({ driver: 'raw', 'node-name': TARGET, file: { ...request.target, discard: 'unmap' }, ...sparse })
-    const node = (await queryBlockNodes(daemon.qmp)).find(({ nodeName }) => nodeName === NODE.overlay)
-    const bitmap = node?.dirtyBitmaps.find(({ name, isInconsistent }) => name === BITMAP && !isInconsistent)
+    const [writer, reader] = started.map((one) => {
+      if (one.status === 'rejected') throw one.reason
+      return one.value
+    }) as [StorageDaemon, StorageDaemon]
+    await Promise.all([addOverlay(writer, nodes, folder), addOverlay(reader, nodes, folder)])
+    const node = (await queryBlockNodes(writer.qmp)).find(({ nodeName }) => nodeName === NODE.overlay)
+    if (node === undefined) throw new SkilfishError('QEMU_FAILED', `cannot commit ${request.vm}: QEMU lost the overlay`)
+    const bitmap = node.dirtyBitmaps.find(({ name, isInconsistent }) => name === BITMAP && !isInconsistent)
     const by = bitmap === undefined ? 'overlay' : 'bitmap'
     const startedMs = performance.now()
-    const ranges = by === 'bitmap' ? await dirtyRanges(daemon) : await allocatedRanges(folder)
-    const [overlay, target] = [await daemon.open(NODE.overlay, false), await daemon.open(TARGET, true)]
-    const committedBytes = totalBytes(ranges)
-    await copy(overlay, target, ranges, request.bytesPerSec, hooks)
-    const copiedMs = performance.now()
-    await verify(overlay, target, ranges, request.vm, hooks.signal)
-    await Promise.all([overlay.close(), target.close()])
-    return { by, committedBytes, copyMs: copiedMs - startedMs, verifyMs: performance.now() - copiedMs }
+    const [ranges, copy, verify] = await Promise.all([
+      by === 'bitmap' ? dirtyRanges(writer) : allocatedRanges(folder),
+      openCopy(writer, request.target, node.sizeBytes),
+      openVerify(reader, request.target, node.sizeBytes),
+    ])
+    const copiedMs = await copyAndVerify({ copy, verify, reader, ranges, request, hooks })
+    await flush(writer)
+    await Promise.all([copy.close(), verify.close()])
+    const verifyMs = performance.now() - copiedMs
+    return { by, committedBytes: totalBytes(ranges), copyMs: copiedMs - startedMs, verifyMs }
   } finally {
-    await daemon.stop()
+    await Promise.all(started.map((one) => (one.status === 'fulfilled' ? one.value.stop() : undefined)))
   }
 }
 
@@ -92,26 +97,86 @@ async function baseNodes(
   return [localNode(base.path, journal.generation === 0 ? undefined : folder.uniquePath(journal.generation))]
 }
 
-/**
- * Copies by reading and writing through QEMU. `blockdev-backup` copies cluster by cluster, which took RBD 2.6 times as long
- * (bench/results/commit.md).
- */
-async function copy(
-  overlay: NbdClient,
-  target: NbdClient,
-  ranges: readonly ImageRange[],
-  bytesPerSec: number,
-  { signal, onProgress }: StepHooks,
-): Promise<void> {
-  const rate = new ByteRate(bytesPerSec)
+async function addOverlay(daemon: StorageDaemon, nodes: readonly NamedNode[], folder: VmFolder): Promise<void> {
+  for (const node of nodes) await daemon.add(node)
+  await daemon.add({ ...overlayFileNode(folder.overlay), 'read-only': true })
+  const isLocal = nodes.some(({ 'node-name': name }) => name === NODE.local)
+  await daemon.add({ ...overlayNode(isLocal ? NODE.local : NODE.remote), 'read-only': true })
+}
+
+async function openCopy(daemon: StorageDaemon, image: BlockNodeOptions, sizeBytes: number): Promise<RangeJob> {
+  // Zeros take no room in the storage.
+  const sparse = { discard: 'unmap', 'detect-zeroes': 'unmap' } as const
+  const file: BlockNodeOptions = { ...image, discard: 'unmap', cache: { direct: true } }
+  await daemon.add({ driver: 'raw', 'node-name': TARGET, file, ...sparse })
+  // A backup goes by the target's clusters. Those of RBD are objects, of which all would be written; a quorum tells of none.
+  await daemon.add({ driver: 'quorum', 'node-name': INTO, children: [TARGET], 'vote-threshold': 1 })
+  return RangeJob.open(daemon, NODE.overlay, INTO, sizeBytes)
+}
+
+/** A quorum of two that must agree fails to read where they differ; a backup to nowhere reads it. */
+async function openVerify(daemon: StorageDaemon, image: BlockNodeOptions, sizeBytes: number): Promise<RangeJob> {
+  await daemon.add({ ...image, 'node-name': WRITTEN, 'read-only': true, cache: { direct: true } })
+  const children = [NODE.overlay, WRITTEN]
+  await daemon.add({ driver: 'quorum', 'node-name': BOTH, children, 'vote-threshold': 2, 'read-only': true })
+  await daemon.add({ driver: 'null-co', 'node-name': NOWHERE, size: sizeBytes })
+  return RangeJob.open(daemon, BOTH, NOWHERE, sizeBytes)
+}
+
+interface Work {
+  readonly copy: RangeJob
+  readonly verify: RangeJob
+  readonly reader: StorageDaemon
+  readonly ranges: readonly ImageRange[]
+  readonly request: CommitRequest
+  readonly hooks: StepHooks
+}
+
+/** Reads each portion back while the next is written. @returns when all was written, by the clock of `performance` */
+async function copyAndVerify({ copy, verify, reader, ranges, request, hooks }: Work): Promise<number> {
+  const rate = new ByteRate(0)
   const wholeBytes = totalBytes(ranges)
-  await forEach(pieces(ranges, PIECE_BYTES), DEPTH, async ({ offset, lengthBytes }) => {
-    await rate.take(lengthBytes, signal)
-    await target.write(offset, await overlay.read(offset, lengthBytes))
-    rate.done(lengthBytes)
-    onProgress((100 * rate.totalBytes) / wholeBytes, rate.bitsPerSec)
-  })
+  const onDone = (byteCount: number): void => {
+    rate.done(byteCount)
+    hooks.onProgress((100 * rate.totalBytes) / wholeBytes, rate.bitsPerSec)
+  }
+  const stop = new AbortController()
+  const signal = AbortSignal.any([hooks.signal, stop.signal])
+  let difference: ImageRange | undefined
+  const unsubscribe = reader.qmp.onEvent((event) => (difference ??= differenceOf(event)))
+  const fail = (text: string): never => {
+    throw new SkilfishError('COMMIT_FAILED', `cannot commit ${request.vm}: ${text}`)
+  }
+  const readBack = async (portion: readonly ImageRange[]): Promise<void> => {
+    const failure = await verify.run(portion, { signal, bytesPerSec: 0, onDone: () => undefined })
+    if (failure === undefined) return
+    if (difference === undefined) fail(`what was written cannot be read back: ${failure}`)
+    const { offset, lengthBytes } = difference!
+    fail(`what the storage has from ${offset} to ${offset + lengthBytes} is not what was written, or cannot be read`)
+  }
+  let verified = Promise.resolve()
+  try {
+    for (const portion of portions(ranges, PORTION_BYTES)) {
+      const failure = await copy.run(portion, { signal, bytesPerSec: request.bytesPerSec, onDone })
+      if (failure !== undefined) fail(`the storage cannot be written: ${failure}`)
+      verified = verified.then(() => readBack(portion))
+      // Nothing more is written when it fails. Who waits for it below learns why.
+      verified.catch((error: unknown) => stop.abort(error))
+    }
+    const copiedMs = performance.now()
+    await verified
+    return copiedMs
+  } finally {
+    unsubscribe()
+    stop.abort()
+  }
+}
+
+/** A storage that is no cluster of Ceph may have kept what was written in memory. */
+async function flush(writer: StorageDaemon): Promise<void> {
+  const target = await writer.open(INTO, true)
   await target.flush()
+  await target.close()
 }
 
 /** What the bitmap marks. QEMU's client of its own NBD exports takes marked parts for holes when it is told to look at a bitmap. */
@@ -141,20 +206,4 @@ async function mapped(
   const text = await runTool('QEMU_FAILED', 'qemu-img', ['map', '--output=json', ...image])
   const entries = (JSON.parse(text) as MapEntry[]).filter(isWanted)
   return entries.map(({ start, length }) => ({ offset: start, lengthBytes: length }))
-}
-
-async function verify(
-  overlay: NbdClient,
-  target: NbdClient,
-  ranges: readonly ImageRange[],
-  vm: string,
-  signal: AbortSignal,
-): Promise<void> {
-  await forEach(pieces(ranges, PIECE_BYTES), DEPTH, async ({ offset, lengthBytes }) => {
-    signal.throwIfAborted()
-    const [wanted, written] = await Promise.all([overlay.read(offset, lengthBytes), target.read(offset, lengthBytes)])
-    if (wanted.equals(written)) return
-    const text = `what the storage has from ${offset} to ${offset + lengthBytes} is not what was written`
-    throw new SkilfishError('COMMIT_FAILED', `cannot commit ${vm}: ${text}`)
-  })
 }
