@@ -59,7 +59,7 @@ export async function commit(request: CommitRequest, hooks: StepHooks): Promise<
     const verifyMs = performance.now() - copiedMs
     return { by, committedBytes: totalBytes(ranges), copyMs: copiedMs - startedMs, verifyMs }
   } finally {
-    await Promise.all(started.map((one) => (one.status === 'fulfilled' ? one.value.stop() : undefined)))
+    await Promise.all(started.flatMap((one) => (one.status === 'fulfilled' ? one.value.stop() : [])))
   }
 }
 
