@@ -1,7 +1,7 @@
 // That a commit is read back: a byte that was written wrong is found, wherever it is.
 
 import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -36,6 +36,16 @@ describe('a commit', { timeout: 120_000 }, () => {
     const report = await commitOnce()
     expect(report).toMatchObject({ by: 'bitmap', committedBytes: 64 * 1024 + 92 * MIB + 128 * 1024 + 64 * 1024 })
     execFileSync('qemu-img', ['compare', '-q', '-F', 'raw', path('vms/c/vm/overlay.qcow2'), path('image.raw')])
+  })
+
+  it('under a cap ends at once when it is to', async () => {
+    await prepare(undefined)
+    const stop = new AbortController()
+    const failed = commitOnce(12_500, stop.signal).then(String, String)
+    await delay(1500)
+    stop.abort(new Error('enough'))
+    expect(await failed).toContain('enough')
+    expect(readdirSync(path('vms/c/vm')).filter((name) => name.startsWith('d-'))).toEqual([])
   })
 
   it.each([0, 65_535, 50 * MIB + 17, 94 * MIB - 1, 122 * MIB - 1, 130 * MIB + 100 * 1024 - 1, DISK_BYTES - 1])(
@@ -75,15 +85,15 @@ async function prepare(wrongAt: number | undefined): Promise<void> {
   await listen(wrongAt)
 }
 
-async function commitOnce(): Promise<unknown> {
+async function commitOnce(bytesPerSec = 0, signal = new AbortController().signal): Promise<unknown> {
   const target: BlockNodeOptions = { driver: 'nbd', server: { type: 'unix', path: path('proxy') }, export: 'image' }
   const base = { key: 'base', identity: 'base', sizeBytes: DISK_BYTES }
   return runStep(
     {
-      ...{ step: 'commit', folder: path(), cluster: 'c', vm: 'vm', generation: 1, base, bytesPerSec: 0 },
+      ...{ step: 'commit', folder: path(), cluster: 'c', vm: 'vm', generation: 1, base, bytesPerSec },
       ...{ remote: target, target },
     },
-    { signal: new AbortController().signal, onProgress: () => undefined },
+    { signal, onProgress: () => undefined },
   )
 }
 
