@@ -86,7 +86,8 @@ function detail(result: unknown): string {
   if ('committedBytes' in result) {
     const { committedBytes, copyMs, verifyMs, generation } = result as Record<string, number>
     if (committedBytes === 0) return `nothing to commit, generation ${generation}`
-    return `${formatBytes(committedBytes ?? 0)} as generation ${generation}, written in ${formatMs(copyMs ?? 0)}, verified in ${formatMs(verifyMs ?? 0)}`
+    const times = `written in ${formatMs(copyMs ?? 0)}, read back ${formatMs(verifyMs ?? 0)} after that`
+    return `${formatBytes(committedBytes ?? 0)} as generation ${generation}, ${times}`
   }
   if ('isAdopted' in result) return result.isAdopted === true ? 'ran already' : ''
   if ('isNew' in result) return result.isNew === true ? '' : 'was there'

@@ -144,7 +144,9 @@ export interface CommitReport {
   /** How the changes were known: by the bitmap, or all of the overlay, as QEMU ended without saving the bitmap. */
   readonly by: 'bitmap' | 'overlay'
   readonly committedBytes: number
+  /** Until all was written; most of it was read back meanwhile. */
   readonly copyMs: number
+  /** From then until all was read back and flushed. */
   readonly verifyMs: number
 }
 
