@@ -3,8 +3,8 @@ import { printable, type LineWriter } from './line-writer.ts'
 import type { Outcome, Output, ProgressUpdate } from './output.ts'
 import { formatPercent } from './quantities.ts'
 
-/** Time between two lines of progress, milliseconds: a log of an hour stays readable. */
-const INTERVAL_MS = 5000
+/** Time between two lines of progress, milliseconds: a tenth of what has gone by, within these. A log of days of waiting stays short. */
+const INTERVAL_MS = { least: 5000, most: 60_000 } as const
 
 /** Lines of text for a log file, a pipe or a dumb terminal. */
 export class PlainOutput implements Output {
@@ -24,7 +24,7 @@ export class PlainOutput implements Output {
   progress({ phase, elapsedMs, percent, facts, details }: ProgressUpdate): void {
     if (this.#isQuiet || (phase === this.#phase && elapsedMs < this.#nextMs)) return
     this.#phase = phase
-    this.#nextMs = elapsedMs + INTERVAL_MS
+    this.#nextMs = elapsedMs + Math.min(INTERVAL_MS.most, Math.max(INTERVAL_MS.least, elapsedMs / 10))
     const head = percent === undefined ? [phase] : [phase, formatPercent(percent)]
     this.#writer.offer(this.#own([...head, ...facts, ...details].join(', ')))
   }

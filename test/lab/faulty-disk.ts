@@ -124,8 +124,8 @@ export class FaultyDisk {
     const device = this.#device
     if (device !== undefined) {
       runCommand('losetup', ['--detach', device])
-      // A device in use goes when it is closed.
-      await until(() => !isAttached(device), `${device} is closed`)
+      // A device in use goes when it is closed. Another test may take it at once.
+      await until(() => !backingFileOf(device).includes(this.#folder), `${device} is closed`)
     }
     this.#device = undefined
     if (isMounted(this.#path('fuse'))) runCommand('umount', ['--lazy', this.#path('fuse')])
@@ -140,8 +140,14 @@ export class FaultyDisk {
 
 const isMounted = (path: string): boolean => readFileSync('/proc/self/mounts', 'utf8').includes(` ${path} `)
 
-const isAttached = (device: string): boolean =>
-  existsSync(`/sys/block/${device.slice('/dev/'.length)}/loop/backing_file`)
+/** Empty for a loop device that has none. */
+function backingFileOf(device: string): string {
+  try {
+    return readFileSync(`/sys/block/${device.slice('/dev/'.length)}/loop/backing_file`, 'utf8')
+  } catch {
+    return ''
+  }
+}
 
 async function kill(child: ChildProcess | undefined): Promise<void> {
   if (child === undefined || child.exitCode !== null || child.signalCode !== null) return

@@ -47,6 +47,18 @@ describe('plain output', () => {
     ])
   })
 
+  it('tells progress ever more seldom the longer it takes, and once a minute at least', () => {
+    const { output, text } = rig()
+    const at = (elapsedMs: number): boolean => {
+      const before = text.lines.length
+      output.progress({ ...UPDATE, elapsedMs })
+      return text.lines.length > before
+    }
+    const [second, minute, hour] = [1000, 60_000, 3_600_000]
+    expect([100, 109, 110].map((seconds) => at(seconds * second))).toEqual([true, false, true])
+    expect([5 * hour, 5 * hour + minute - 1, 5 * hour + minute].map(at)).toEqual([true, false, true])
+  })
+
   it('tells log, outcome and failure, and keeps foreign control characters from the terminal', () => {
     const { output, text, json } = rig()
     output.log('receiver \x1b[2J\u202ehost\x9b joined')
