@@ -123,8 +123,10 @@ describe('peers', () => {
     const sourcePath = join(folder, 'source')
     await writeRandomImage(sourcePath, 8 * MIB, 1)
     lab.loss(1)
-    const run = { lab, sourcePath, receiverCount: 2, folder, maxBitsPerSec: 80e6, timeoutMs: 60_000 }
-    const { lostPacketCount, untilSenderEndMs } = await runPeer(name, run)
+    const run = { lab, sourcePath, receiverCount: 2, folder, maxBitsPerSec: 80e6, timeoutMs: 15_000 }
+    const attempt = (): ReturnType<typeof runPeer> => runPeer(name, run)
+    // UDPcast may lose the packets by which its ends meet, and waits for ever then: as in the benchmark it has three tries.
+    const { lostPacketCount, untilSenderEndMs } = await attempt().catch(attempt).catch(attempt)
     expect(lostPacketCount).toBeGreaterThan(0)
     expect(untilSenderEndMs).toBeGreaterThan(800)
   })
