@@ -25,8 +25,8 @@ const PACKAGES = {
 /** How long a command of Ceph may take while the cluster starts, seconds. */
 const START_TIMEOUT_SECONDS = 60
 
-/** What an OSD may hold, bytes: the length of a sparse file. */
-const OSD_BYTES = 20 * 1024 ** 3
+/** What an OSD may hold, bytes: the length of a sparse file. What images that were removed held is free again only some time later. */
+const OSD_BYTES = 64 * 1024 ** 3
 
 /**
  * A real Ceph cluster of one monitor and one OSD, with the pool `rbd`, in a folder of its own: up in two seconds, without systemd or
