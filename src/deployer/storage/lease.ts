@@ -81,6 +81,8 @@ async function endOfHolder(place: LeasePlace, { signal, onWait }: LeaseWait): Pr
   if (holder === undefined || leftMs <= 0 || !hasDied(holder.owner)) return holder
   const state = `${holder.owner} ended without giving the cluster back, and hosts may still do what it asked of them`
   onWait(`${state}; going on in ${Math.ceil(leftMs / 1000)} s`)
+  // An abort of before is not heard below.
+  signal.throwIfAborted()
   await new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, leftMs)
     signal.addEventListener('abort', () => {
