@@ -46,6 +46,7 @@ export class FaultyDisk {
     if (missing.length > 0) throw new Error(`The disk cannot be made here; it needs ${missing.join('; ')}`)
     const disk = new FaultyDisk(mkdtempSync(join(tmpdir(), 'skilfish-disk-')))
     try {
+      disk.#shareMounts()
       mkdirSync(disk.#path('fuse'))
       mkdirSync(disk.#path('mounted'))
       writeFileSync(disk.#path('platter'), '')
@@ -96,7 +97,17 @@ export class FaultyDisk {
   async down(): Promise<void> {
     await this.unplug()
     await this.#release()
+    if (isMounted(this.#folder)) runCommand('umount', ['--lazy', this.#folder])
     rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  /**
+   * What is unmounted below the folder shall go from other mount namespaces too: `ip netns exec` gives each process a copy of all
+   * mounts, and another test's long process would hold the device open.
+   */
+  #shareMounts(): void {
+    runCommand('mount', ['--bind', this.#folder, this.#folder])
+    runCommand('mount', ['--make-shared', this.#folder])
   }
 
   async #plug(): Promise<void> {
