@@ -18,7 +18,7 @@ export class MemoryGroup {
   /** @throws Error when the kernel has no memory controller, or does not let us have it */
   constructor(name: string, limitBytes: number) {
     const { root, limit, events, isDelegated } = findController()
-    if (isDelegated) writeFileSync(join(root, 'cgroup.subtree_control'), '+memory')
+    if (isDelegated) delegateMemory(root)
     this.#path = join(root, `${name}-${process.pid}`)
     this.#events = join(this.#path, events)
     mkdirSync(this.#path)
@@ -52,6 +52,21 @@ export class MemoryGroup {
       }
     }
   }
+}
+
+/**
+ * Version 2: has the groups below share the memory controller. Any group but that of the whole system, which alone has no `cgroup.type`,
+ * may do so only when no process is in it itself ("No Internal Process Constraint"): in a container ours are, and go to a leaf.
+ */
+function delegateMemory(root: string): void {
+  if (existsSync(join(root, 'cgroup.type'))) {
+    const leaf = join(root, 'rest')
+    mkdirSync(leaf, { recursive: true })
+    for (const id of readFileSync(join(root, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean)) {
+      writeFileSync(join(leaf, 'cgroup.procs'), id)
+    }
+  }
+  writeFileSync(join(root, 'cgroup.subtree_control'), '+memory')
 }
 
 /** Where systemd has mounted it, or whoever did: a hierarchy of version 1 with this controller, or one of version 2 that has it. */
