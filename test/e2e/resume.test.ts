@@ -18,6 +18,8 @@ function writeNoise(path: string, seed: number): void {
 }
 
 const sha256 = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex')
+/** Of the unfinished copy and its journal. */
+const state = (): string[] => ['copy', 'copy.skilfish'].map((name) => sha256(at(name)))
 const isCopy = (): boolean => readFileSync(at('copy')).equals(readFileSync(at('image')))
 const errorOf = ({ stdout }: Ended): Record<string, unknown> | undefined => messages(stdout, 'error')[0]
 const resultOf = ({ stdout }: Ended): Record<string, unknown> => {
@@ -160,10 +162,9 @@ describe('--resume', () => {
     expect([isCopy(), existsSync(at('elsewhere'))]).toEqual([true, false])
   })
 
-  it('refuses another image, and leaves target and journal as they were', async () => {
+  it('refuses a journal that does not match the image, and leaves target and journal as they were', async () => {
     writeNoise(at('image'), 7)
     await leaveUnfinished('--image-id', 'monday')
-    const state = (): string[] => ['copy', 'copy.skilfish'].map((name) => sha256(at(name)))
     const before = state()
     for (const other of [
       ['--image-id', 'tuesday'],
@@ -181,7 +182,7 @@ describe('--resume', () => {
     }
   })
 
-  it('refuses another target, and one that was overwritten, before a sender is heard', async () => {
+  it('refuses a journal that does not match the target: another, or one that was overwritten, before a sender is heard', async () => {
     writeNoise(at('image'), 8)
     await leaveUnfinished()
     renameSync(at('copy.skilfish'), at('journal'))
@@ -190,20 +191,22 @@ describe('--resume', () => {
       if (journal === 'copy.skilfish') writeFileSync(at('copy'), readFileSync(at('image')))
       const ended = await receive(loopback(), '--resume', '--journal', at(journal)).ended
       expect([ended.status, errorOf(ended)?.['code']]).toEqual([5, 'JOURNAL_REFUSED'])
-      expect(errorOf(ended)?.['message']).toContain('does not begin with the stamp of the transfer')
+      expect(errorOf(ended)?.['message']).toMatch(/does not begin with the stamp of the transfer.*, remove /)
     }
     expect(isCopy()).toBe(true)
   })
 
-  it('refuses a damaged journal, before a sender is heard', async () => {
+  it('refuses a journal that does not match its own checksum, before a sender is heard, and leaves both as they were', async () => {
     writeNoise(at('image'), 9)
     await leaveUnfinished()
     const journal = readFileSync(at('copy.skilfish'))
     journal[60]! ^= 1
     writeFileSync(at('copy.skilfish'), journal)
+    const before = state()
     const ended = await receive(loopback(), '--resume').ended
     expect([ended.status, errorOf(ended)?.['code']]).toEqual([5, 'JOURNAL_REFUSED'])
     expect(errorOf(ended)?.['message']).toContain('is damaged; remove it to start anew')
+    expect(state()).toEqual(before)
   })
 
   it.each([['--resume'], ['--journal', 'journal']])('is not for standard output: %s', async (option, ...values) => {

@@ -93,6 +93,27 @@ describe.each([false, true])('a keyed session (signed %s) goes on unharmed', (is
     }
   })
 
+  test('for the price of one slice sent again, when a forged symbol has the right tag by chance', () => {
+    let isForged = false
+    const world = attacked(1, isSigned, (begun, nowUs, packet) => {
+      if (isForged || !isData(packet) || sliceIndexAt(packet, 0) !== 3) return
+      isForged = true
+      const session = sessionAt(packet, 0)
+      const forged = packet.slice()
+      fillFrom(forged, 24, seededRandom(1))
+      encodeDataFieldsInto(forged, 0, 3, frameBytesAt(packet, 0), 5)
+      new SenderKeys(groupKey).open(session, 'image').trust!.guard!.tagInto(forged, 0, forged.length)
+      toAll(begun, nowUs, forged)
+    })
+    expect([isForged, forgedCount(world), rejectedCount(world)]).toEqual([true, 0, RECEIVERS])
+    const { resentSymbols, paritySymbols } = world.sender.machine.stats()
+    const undisturbed = simulateSuccess({ ...keyed(isSigned), seed: 1, path }).sender.machine.stats()
+    const more = resentSymbols + paritySymbols - undisturbed.resentSymbols - undisturbed.paritySymbols
+    const symbolsOfSlice = 46
+    expect(more).toBeGreaterThan(symbolsOfSlice / 2)
+    expect(more).toBeLessThan(2 * symbolsOfSlice)
+  })
+
   test('while everything that its sender says is repeated, late and more than once', () => {
     for (const seed of [1, 2]) {
       const random = seededRandom(seed)

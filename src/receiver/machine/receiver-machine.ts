@@ -28,9 +28,6 @@ import { SessionChallenge } from './session-challenge.ts'
 import { abortFailure, isSameImage, judgeAnnounce, type Failure } from './session-choice.ts'
 import { UnfitSessions } from './unfit-sessions.ts'
 
-/** Silence after which another session of the same image may take this one's place, microseconds. Ours. */
-const RESTART_SILENCE_US = 2_000_000
-
 /** Times a slice may fail its digest before the transfer fails. Ours: UDP's checksum lets an error pass far too seldom for that. */
 const MAX_REJECTIONS = 8
 
@@ -249,7 +246,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     const session = this.#session
     const isOurs = session?.owns(bytes, at) === true
     // Whose packet it is costs less to see than whether it is authentic.
-    if (type === PacketType.sealed && !isOurs && session !== undefined && !isSilent(nowUs, session)) {
+    if (type === PacketType.sealed && !isOurs && session !== undefined && !session.isSilent(nowUs)) {
       this.#foreignPackets++
       return false
     }
@@ -296,7 +293,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
   #consider(nowUs: Micros, from: PeerAddress, announce: Announce, id: Id64, heard: HeardMessage): void {
     const session = this.#session
     const { imageId, codecs } = this.#options
-    if (session !== undefined && !(isSilent(nowUs, session) && isSameImage(session.announce, announce))) {
+    if (session !== undefined && !(session.isSilent(nowUs) && isSameImage(session.announce, announce))) {
       this.#foreignPackets++
       return
     }
@@ -480,8 +477,6 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     this.#events.push({ kind: 'failed', ...failure })
   }
 }
-
-const isSilent = (nowUs: Micros, { heardUs }: ReceiverSession): boolean => nowUs - heardUs > RESTART_SILENCE_US
 
 function closingFailure({ assembly, end }: ReceiverSession): Failure {
   const sliceCount = end!.sliceCount

@@ -23,6 +23,9 @@ import { NackScheduler } from './nack-scheduler.ts'
 import type { ReceiverMachineOptions } from './receiver-options.ts'
 import { SliceAssembly } from './slice-assembly.ts'
 
+/** Silence of the sender after which it may have died, microseconds. Ours. */
+const SILENCE_US = 2_000_000
+
 /** The session that a receiver takes part in: what is known of it, and its slices. */
 export class ReceiverSession {
   readonly geometry: Geometry
@@ -131,6 +134,11 @@ export class ReceiverSession {
     if (counter <= this.#counter) return false
     if (isProven) this.#counter = counter
     return true
+  }
+
+  /** True when nothing has come for so long that another session of the same image may take this one's place. */
+  isSilent(nowUs: Micros): boolean {
+    return nowUs - this.heardUs > SILENCE_US
   }
 
   /** True when the packet at `at` is of this session and image. */

@@ -7,6 +7,12 @@ const MAX_WORD = 0xffff_ffff
 /** Share of the interval by which it varies, so that receivers do not fall into step. Ours. */
 const JITTER = 0.1
 
+/**
+ * While nothing is heard from the sender reports come no more often, milliseconds: they only keep this receiver on its roster, and where a
+ * stranger's Announce was taken for one, go to somebody who has asked for none. Half of the shortest receiver timeout. Ours.
+ */
+const SILENT_INTERVAL_MS = 500
+
 /** Buffers that take longer to fill at the present rate are not full because of it, microseconds. Ours: what the holdoff grows to, twice. */
 const SLOW_FILL_US = 2_000_000
 
@@ -47,7 +53,8 @@ export class Reporter {
   /** The report, if it is due; the next is scheduled then. */
   poll(nowUs: number, session: ReceiverSession): Omit<Report, 'kind' | 'receiver' | 'name'> | undefined {
     const { announce, announcedUs, assembly, packets } = session
-    const { reportIntervalMs } = announce.feedback
+    const { reportIntervalMs: toldMs } = announce.feedback
+    const reportIntervalMs = session.isSilent(nowUs) ? Math.max(SILENT_INTERVAL_MS, toldMs) : toldMs
     if (this.#nextUs === Infinity) return undefined
     // While receivers join, the interval grows: what was due by that of a smaller group waits (RFC 3550 section 6.3.3).
     this.#nextUs = this.#dueUs(reportIntervalMs)

@@ -74,10 +74,14 @@ describe('a journal', () => {
     expect(Buffer.from(root.finish(77, 1030))).toEqual(expected)
   })
 
-  it('takes 36 bytes a slice, and is for its owner alone', async () => {
+  it('is bounded in size: 36 bytes a slice, and 52 for each record, which has one slice at least; for its owner alone', async () => {
     const one = (await write([range(0, 1000)])).length
     const two = (await write([range(1000, 2000)])).length
     expect(two - one).toBe(1000 * 36 + 52)
+    const singly = (await write(range(2000, 2020).map((slice) => [slice]))).length
+    expect(singly - two).toBe(20 * (36 + 52))
+    // A flush without a slice makes no record.
+    expect((await write([[], []])).length).toBe(singly)
     expect(statSync(path('journal')).mode & 0o777).toBe(0o600)
   })
 
@@ -88,7 +92,7 @@ describe('a journal', () => {
     expect(existsSync(path('journal'))).toBe(false)
   })
 
-  it('is written after the target is flushed, and not at all when that fails', async () => {
+  it('is written only after the target is flushed (fdatasync), and not at all when that fails', async () => {
     const sink = new MemoryResumableSink(0)
     const lost: unknown[] = []
     const journal = Journal.begin(sink, path('journal'), HEADER, (error) => lost.push(error))
@@ -178,7 +182,7 @@ describe('a journal that is refused', () => {
     message: expect.stringContaining(part) as string,
   })
 
-  it('has a damaged record before the last, whichever byte of it', async () => {
+  it('does not match its own checksum: a damaged record before the last, whichever byte of it', async () => {
     const start = (await write([[0]])).length
     const end = (await write([[1]])).length
     const whole = await write([[2]])
