@@ -109,6 +109,9 @@ export const MIN_REPORT_INTERVAL_MS = 25
 /** Joins that the whole group sends a second, and Dones, at most: two for each Report that it may send. Ours. */
 export const JOINS_PER_SEC = 400
 
+/** Joins, Reports and Dones together, once the main pass is over: what is done does not report, which leaves more to the Dones. Ours. */
+export const FEEDBACK_PER_SEC: number = JOINS_PER_SEC + REPORTS_PER_SEC
+
 /**
  * Longest wait before a Join, microseconds: drawn like the backoff of the largest group, so that few are early and the sender can
  * stop the rest. Ours: a group's worth of joins grows threefold in 4 ms, which leaves time for a round trip of a local network.

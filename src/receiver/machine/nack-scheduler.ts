@@ -1,7 +1,9 @@
 import {
   backoffWindowUs,
   holdoffUs,
+  JOIN_DRAW_COUNT,
   LIMITS,
+  MAX_RECEIVER_COUNT,
   MAX_SYMBOL_COUNT,
   MIN_GRTT_US,
   type Announce,
@@ -79,7 +81,9 @@ export class NackScheduler {
   /** Takes the timing and the phase of an announce. */
   handleAnnounce(nowUs: number, announce: Announce): void {
     const { feedback, packetBytes, phase, rateBitsPerSec } = announce
-    this.#groupCount = Math.max(1, feedback.groupCount)
+    // Those who may not join yet ask for repairs too: the share that may tells how many there are.
+    const groupCount = Math.ceil((feedback.groupCount * JOIN_DRAW_COUNT) / Math.max(1, feedback.joinLimit))
+    this.#groupCount = Math.min(MAX_RECEIVER_COUNT, Math.max(1, groupCount))
     this.#grttUs = feedback.grttUs
     this.#symbolUs = rateBitsPerSec === 0 ? 0 : Math.min(MAX_QUIET_US, (packetBytes * 8e6) / rateBitsPerSec)
     if (phase === 'mending' && !this.#isMending) this.#startMending(nowUs)

@@ -1,7 +1,16 @@
-import { JOIN_DRAW_COUNT, JOINS_PER_SEC, MAX_RECEIVER_COUNT } from '../../protocol/index.ts'
+import { FEEDBACK_PER_SEC, JOIN_DRAW_COUNT, JOINS_PER_SEC, MAX_RECEIVER_COUNT } from '../../protocol/index.ts'
 
 /** Receivers that may join at once before the gate closes; as many more at most with each step of it. Ours. */
 const BURST_COUNT = 64
+
+/**
+ * How often, and how far apart, microseconds, a crowd is told that the gate has closed. Ours: joins that nothing stops grow threefold in
+ * 4 ms, and of a large crowd many lose any one packet.
+ */
+const CLOSING = { times: 3, gapUs: 4_000 } as const
+
+/** Least time between two steps, microseconds. Ours: a part of the Joins of a second that a switch holds without loss. */
+const STEP_INTERVAL_US = 50_000
 
 /** The limit of a gate that has just closed: of the largest group, a burst may join. */
 const FIRST_LIMIT = Math.floor((JOIN_DRAW_COUNT * BURST_COUNT) / MAX_RECEIVER_COUNT)
@@ -29,11 +38,15 @@ const SETTLE_US = 50_000
  * Lets receivers join at a bounded rate, though nobody knows how many wait. Each has drawn a number and may join while the limit
  * that Announce tells is above it. The gate is open, and closes when more have joined at once than is good: then nearly nobody may
  * join, and the limit rises again with each Announce. Those that have joined since, over the limit, show how many still wait, and
- * so by how much it may rise for {@link JOINS_PER_SEC}. Strangers who join in spite of it have it opened for good; those who
- * come no faster than they may could keep it closed, but only for a minute in all.
+ * so by how much it may rise for {@link JOINS_PER_SEC}. Once the main pass is over, whoever is let in is soon done, as are the others:
+ * then it rises for {@link FEEDBACK_PER_SEC}, less what these say. Strangers who join in spite of it have it opened for good; those
+ * who come no faster than they may could keep it closed, but only for a minute in all.
  */
 export class JoinGate {
   #limit: number = JOIN_DRAW_COUNT
+  /** How often it has yet to be told that it has closed. */
+  #closingCount = 0
+  #isMending = false
   /** Joins that are allowed now; negative when there were more. */
   #allowance = BURST_COUNT
   #allowedUs: number
@@ -67,20 +80,40 @@ export class JoinGate {
     if (this.#allowance >= 0 || this.#limit < JOIN_DRAW_COUNT || this.#closableUs <= 0) return false
     this.#closedUs = nowUs
     this.#limit = FIRST_LIMIT
+    this.#closingCount = CLOSING.times
     this.#joinedCount = 0
     this.#settledUs = Infinity
     return true
   }
 
-  /** An Announce has gone out: the next may tell a higher limit. */
+  /** The main pass is over. */
+  startMending(nowUs: number): void {
+    this.#allow(nowUs)
+    this.#isMending = true
+  }
+
+  /** One that has joined says something else than a NACK: in the mending phase that leaves less to those who wait. */
+  noteFeedback(nowUs: number): void {
+    this.#allow(nowUs)
+    if (this.#isMending && this.#limit < JOIN_DRAW_COUNT && this.#allowance >= 1) this.#allowance--
+  }
+
+  /** An Announce goes out, and may tell a higher limit than the one before. */
   step(nowUs: number): void {
     this.#allow(nowUs)
+    this.#closingCount = Math.max(0, this.#closingCount - 1)
     if (this.#limit === JOIN_DRAW_COUNT) return
     const isOverdue = nowUs >= this.#closedUs + this.#closableUs
     const rise = Math.max(0, this.#allowance) / (this.#joinedCount + UNSEEN_COUNT)
     const limit = isOverdue ? JOIN_DRAW_COUNT : Math.floor(this.#limit * (1 + rise))
     if (limit >= JOIN_DRAW_COUNT) this.#open(nowUs, this.#closableUs - (nowUs - this.#closedUs))
     else this.#limit = limit
+  }
+
+  /** How long after an Announce the next is wanted, microseconds; Infinity: whenever. Steps wait for what the one before has brought. */
+  announceGapUs(grttUs: number): number {
+    if (this.#limit === JOIN_DRAW_COUNT) return Infinity
+    return this.#closingCount > 0 ? CLOSING.gapUs : Math.max(STEP_INTERVAL_US, 2 * grttUs)
   }
 
   /** How many receivers there are when so many are live: those that may not join yet included. */
@@ -109,7 +142,7 @@ export class JoinGate {
   }
 
   #allow(nowUs: number): void {
-    const due = ((nowUs - this.#allowedUs) * JOINS_PER_SEC) / 1e6
+    const due = ((nowUs - this.#allowedUs) * (this.#isMending ? FEEDBACK_PER_SEC : JOINS_PER_SEC)) / 1e6
     this.#allowance = Math.min(BURST_COUNT, this.#allowance + due)
     this.#allowedUs = nowUs
   }

@@ -255,6 +255,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       this.#mendingUs = nowUs
       this.#enter('mending')
       this.#slow.startMending()
+      this.#joinGate.startMending(nowUs)
       this.#outbox.startEnd(nowUs)
     }
     if (this.#isActive) this.#maybeClose(nowUs)
@@ -311,6 +312,8 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       // Whoever waits to join may ask for repairs: that is not against the gate.
       if (message.kind !== 'nack' && this.#joinGate.noteJoin(nowUs)) this.#outbox.announceBy(nowUs)
       this.#tell(id)
+    } else if (message.kind !== 'nack') {
+      this.#joinGate.noteFeedback(nowUs)
     }
     if (before === 'dropped') {
       this.#refuse(nowUs, id, this.#roster.dropReason(id), this.#roster.view(id)?.reason ?? '')
@@ -408,10 +411,10 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   #announce(nowUs: Micros): Announce {
     const { imageId, imageName, imageBytes, geometry, codec, receiverTimeoutUs } = this.#options
     const { grttUs } = this.#roster
-    const groupCount = this.#groupCount
-    const joinLimit = this.#joinGate.limit
     const expectedSliceCount = this.#end?.sliceCount ?? this.#expectedSliceCount
     this.#joinGate.step(nowUs)
+    this.#outbox.announceBy(nowUs + this.#joinGate.announceGapUs(grttUs))
+    const groupCount = this.#groupCount
     return {
       ...{ kind: 'announce', imageId, imageName, imageBytes: this.#end?.imageBytes ?? imageBytes, codec },
       ...{ sliceBytes: geometry.sliceBytes, packetBytes: geometry.packetBytes },
@@ -420,7 +423,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       feedback: {
         ...{ grttUs, groupCount, reportIntervalMs: this.#reportIntervalMs(nowUs) },
         receiverTimeoutMs: Math.round(receiverTimeoutUs / 1000),
-        joinLimit,
+        joinLimit: this.#joinGate.limit,
       },
       sentAtUs: nowUs >>> 0,
       rateBitsPerSec: this.#pacer.bitsPerSec,

@@ -56,8 +56,10 @@ export class HandSender {
     return encodeControl(message, this.session, imageTag(this.imageId))
   }
 
-  announce(change: Partial<Announce> & { groupCount?: number; reportIntervalMs?: number } = {}): Uint8Array {
-    const { groupCount = 1, reportIntervalMs = 100, ...rest } = change
+  announce(
+    change: Partial<Announce> & { groupCount?: number; reportIntervalMs?: number; joinLimit?: number } = {},
+  ): Uint8Array {
+    const { groupCount = 1, reportIntervalMs = 100, joinLimit = 65_536, ...rest } = change
     return this.control({
       kind: 'announce',
       imageId: this.imageId,
@@ -68,7 +70,7 @@ export class HandSender {
       codec: 0,
       phase: 'sending',
       begunCount: 0,
-      feedback: { grttUs: GRTT_US, groupCount, reportIntervalMs, receiverTimeoutMs: 5000, joinLimit: 65_536 },
+      feedback: { grttUs: GRTT_US, groupCount, reportIntervalMs, receiverTimeoutMs: 5000, joinLimit },
       sentAtUs: 1234,
       rateBitsPerSec: 0,
       ...rest,

@@ -199,10 +199,11 @@ describe('holdoff', () => {
 describe('suppression', () => {
   const GROUP = 50
 
-  const lossyGroup = (seed = 5): { sender: HandSender; hand: Hand } => {
+  const lossyGroup = (seed = 5, feedback = {}): { sender: HandSender; hand: Hand } => {
     const sender = new HandSender(TEN)
     const announce = sender.announce({ groupCount: GROUP, reportIntervalMs: 60_000 })
     const hand = Hand.joined(sender, { random: seededRandom(seed) }, announce)
+    hand.hear(sender.announce({ groupCount: GROUP, reportIntervalMs: 60_000, ...feedback }))
     hand.hear(...sender.slice(0, 1, 2), sender.data(1, 0))
     return { sender, hand }
   }
@@ -216,6 +217,18 @@ describe('suppression', () => {
     })
     expect(new Set(waits).size).toBeGreaterThan(10)
     for (const wait of waits) expect(wait).toBeLessThanOrEqual(backoffWindowUs(GROUP, GRTT_US) + GRTT_US / 4)
+  })
+
+  test('those who may not join yet count among those who may ask: backoff is that of all of them', () => {
+    const waitsUs = (feedback: { groupCount: number; joinLimit?: number }): number[] =>
+      Array.from({ length: 20 }, (_, seed) => {
+        const { hand } = lossyGroup(seed, feedback)
+        hand.pass(backoffWindowUs(GROUP, GRTT_US) + GRTT_US)
+        return hand.timesOf('nack')[0]!
+      })
+    const ofAll = waitsUs({ groupCount: 64 * GROUP })
+    expect(waitsUs({ groupCount: GROUP, joinLimit: 1024 })).toEqual(ofAll)
+    expect(waitsUs({ groupCount: GROUP })).not.toEqual(ofAll)
   })
 
   test('an echo that covers the deficit silences the receiver for the holdoff', () => {

@@ -1,10 +1,17 @@
 import { describe, expect, test } from 'vitest'
-import { JOIN_DRAW_COUNT, JOINS_PER_SEC, MAX_RECEIVER_COUNT } from '../../../src/protocol/index.ts'
+import {
+  FEEDBACK_PER_SEC,
+  JOIN_DRAW_COUNT,
+  JOINS_PER_SEC,
+  MAX_RECEIVER_COUNT,
+  REPORTS_PER_SEC,
+} from '../../../src/protocol/index.ts'
 import { seededRandom } from '../../../src/random.ts'
 import { JoinGate } from '../../../src/sender/machine/join-gate.ts'
 
 const BURST = 64
 const STEP_US = 50_000
+const SECONDS = 10
 
 /** Closes a gate at time 0 by one Join more than it bears. */
 function closedGate(): JoinGate {
@@ -14,14 +21,19 @@ function closedGate(): JoinGate {
   return gate
 }
 
-/** How many more join by each step after the gate has closed, when so many wait and come as soon as they may. */
-function joinsOf(gate: JoinGate, waitingCount: number, stepCount: number): number[] {
+/**
+ * How many more join by each step after the gate has closed, when so many wait and come as soon as they may.
+ * @param feedbackCount what else is heard between two steps
+ */
+function joinsOf(gate: JoinGate, waitingCount: number, stepCount: number, feedbackCount = 0): number[] {
   const random = seededRandom(waitingCount)
   const draws = Array.from({ length: waitingCount }, () => Math.floor(random() * JOIN_DRAW_COUNT)).sort((a, b) => a - b)
   let joinedCount = 0
   return Array.from({ length: stepCount }, (_, index) => {
     const nowUs = index * STEP_US
     for (; joinedCount < waitingCount && draws[joinedCount]! < gate.limit; joinedCount++) gate.noteJoin(nowUs)
+    for (let heard = 1; heard <= feedbackCount; heard++)
+      gate.noteFeedback(nowUs - STEP_US + (heard * STEP_US) / feedbackCount)
     gate.step(nowUs)
     return joinedCount
   })
@@ -56,6 +68,42 @@ describe('the join gate', () => {
     expect(joined.at(-1)).toBe(count)
     expect(gate.limit).toBe(JOIN_DRAW_COUNT)
     expect(gate.settledUs).toBeLessThan(stepCount * STEP_US + 50_000)
+  })
+
+  test('lets in the fewer, the more the others say, once the main pass is over', () => {
+    const joinedCounts = [0, REPORTS_PER_SEC, JOINS_PER_SEC, FEEDBACK_PER_SEC].map((perSec) => {
+      const gate = closedGate()
+      gate.startMending(0)
+      return joinsOf(gate, 16_000, (SECONDS * 1e6) / STEP_US, (perSec * STEP_US) / 1e6).at(-1)! / SECONDS
+    })
+    for (const [index, perSec] of [600, 400, 200, 0].entries()) {
+      expect(joinedCounts[index]).toBeGreaterThan(0.8 * perSec)
+      expect(joinedCounts[index]).toBeLessThan(1.1 * perSec + 0.05 * FEEDBACK_PER_SEC)
+    }
+  })
+
+  test('lets in as many while the main pass lasts, whatever the others say', () => {
+    const [quiet, loud] = [0, 1000].map((count) => joinsOf(closedGate(), 16_000, 100, count).at(-1))
+    expect(loud).toBe(quiet)
+  })
+
+  test('does not close for what the others say', () => {
+    const gate = new JoinGate(0)
+    gate.startMending(0)
+    for (let heard = 0; heard < 1000; heard++) gate.noteFeedback(0)
+    expect(gate.noteJoin(0)).toBe(false)
+    expect(gate.limit).toBe(JOIN_DRAW_COUNT)
+  })
+
+  test('is told to have closed three times, and then as often as others can answer', () => {
+    const gate = closedGate()
+    const gaps = Array.from({ length: 4 }, (_, index) => {
+      gate.step(index * 4_000)
+      return gate.announceGapUs(5_000)
+    })
+    expect(gaps).toEqual([4_000, 4_000, 50_000, 50_000])
+    expect(gate.announceGapUs(100_000)).toBe(200_000)
+    expect(new JoinGate(0).announceGapUs(5_000)).toBe(Infinity)
   })
 
   test('tells how many receivers there are before all have joined', () => {
