@@ -138,7 +138,12 @@ describe('targets and sources of the real commands', () => {
       )
       const feeding = pipeline(createReadStream(image), sender.stdin!)
       await early.until((line) => line['type'] === 'progress' && Number(line['positionBytes']) > 120 * MIB)
+      // A receiver that stands still keeps the session from ending before the late one has found it.
+      early.child.kill('SIGSTOP')
       const late = startReceiver(lab, 2, [join(folder, 'late')])
+      const isFound = late.until(({ type, phase }) => type === 'progress' && phase === 'receiving')
+      await Promise.race([isFound.catch(() => undefined), late.ended])
+      early.child.kill('SIGCONT')
       const [earlyEnded, lateEnded] = await Promise.all([early.ended, late.ended, feeding])
       expect(earlyEnded.status, earlyEnded.stderr).toBe(0)
       expect([lateEnded.status, lateEnded.errorCode]).toEqual(spool ? [0, undefined] : [7, 'DATA_GONE'])
