@@ -19,7 +19,9 @@ function drawDeaths(random: Random, { calmUs, receivers }: Omit<Plan, 'troubles'
     const whom = upTo(random, receivers.length) + SENDER
     const atUs = 1 + upTo(random, calmUs - 2)
     const backUs = atUs + upTo(random, calmUs - atUs - 1)
-    troubles.push({ atUs, what: `${name(whom)} dies`, strike: (world) => kill(world, whom) })
+    const isPowerCut = random() < 0.5
+    const what = `${name(whom)} ${isPowerCut ? 'loses its power' : 'dies'}`
+    troubles.push({ atUs, what, strike: (world) => kill(world, whom, isPowerCut) })
     troubles.push({ atUs: backUs, what: `${name(whom)} is started again`, strike: (world) => restart(world, whom) })
   }
   return troubles.sort((a, b) => a.atUs - b.atUs)
@@ -27,12 +29,17 @@ function drawDeaths(random: Random, { calmUs, receivers }: Omit<Plan, 'troubles'
 
 const name = (whom: number): string => (whom === SENDER ? 'the sender' : `receiver ${whom}`)
 
-function kill(world: World, whom: number): void {
+/** @param isPowerCut what a receiver has written and not flushed is lost */
+function kill(world: World, whom: number, isPowerCut = false): void {
   if (whom === SENDER) world.sender.kill()
-  else world.receivers[whom]?.kill()
+  else {
+    const receiver = world.receivers[whom]
+    receiver?.kill()
+    if (isPowerCut) receiver?.target?.cutPower()
+  }
 }
 
-/** A sender has a new session on the same image, a receiver nothing but what lies on its target. */
+/** A sender has a new session on the same image, a receiver what lies on its target, and goes on with it if there is a journal. */
 function restart(world: World, whom: number): void {
   kill(world, whom)
   if (whom === SENDER) world.startSender()

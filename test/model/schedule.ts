@@ -56,7 +56,8 @@ export function drawPlan(seed: number): { readonly random: Random; readonly plan
       path: { down: { delayUs }, up: { delayUs } },
       staleByte: pick(random, 0, 0xa5),
       bufferSlices: pick(random, 1, 3, 64),
-      isSequential: random() < 0.25,
+      // What is written in sequence, to a pipe, cannot be gone on with.
+      ...pick(random, { isSequential: true }, {}, { flushEverySlices: 1 }, { flushEverySlices: 3 }),
       ...(random() < 0.2 ? { diskBytesPerSec: pick(random, 100_000, 1_000_000) } : {}),
       ...(random() < 0.1 ? { rejectFirst: 1 + upTo(random, 2) } : {}),
       ...{ receiveTimeoutUs: TIMEOUT_US, startTimeoutUs: TIMEOUT_US },

@@ -1,7 +1,12 @@
 import { FecDecoder } from '../../src/fec/index.ts'
 import { drawId, formatId, MAX_CONTROL_BYTES, type Geometry } from '../../src/protocol/index.ts'
 import { seededRandom } from '../../src/random.ts'
-import { ReceiverMachine, type ReceiverEvent, type ReceiverMachineOptions } from '../../src/receiver/machine/index.ts'
+import {
+  ReceiverMachine,
+  SettledMap,
+  type ReceiverEvent,
+  type ReceiverMachineOptions,
+} from '../../src/receiver/machine/index.ts'
 import type { ReceiverKeys } from '../../src/trust/index.ts'
 import type { Network } from './network.ts'
 import { Pump, type Party, type SimQueue } from './party.ts'
@@ -26,6 +31,8 @@ export type ReceiverSetup = Partial<Omit<ReceiverMachineOptions, 'receiverId' | 
   readonly rejectFirst?: number
   /** Frames are compared with the source and not digested: for very many receivers. */
   readonly skipsDigest?: boolean
+  /** The target is flushed after so many slices, and a journal tells of them: this receiver goes on where the one before it was. */
+  readonly flushEverySlices?: number
   /** Keys without which it takes part in no session. */
   readonly keys?: ReceiverKeys
   /**
@@ -174,9 +181,10 @@ export class ReceiverParty implements Party {
   }
 
   handleDisk(nowUs: number, slice: number, frame: Uint8Array): void {
-    if (slice === OPENING) this.machine.handleCommand(nowUs, { kind: 'opened' })
+    if (slice === OPENING) this.machine.handleCommand(nowUs, { kind: 'opened', ...this.#goOn() })
     else if (slice === FLUSHING) {
       this.completeUs = nowUs
+      this.target?.flush([])
       this.machine.handleCommand(nowUs, { kind: 'finished' })
     } else this.#handleWritten(nowUs, slice, frame)
     this.#run(nowUs)
@@ -255,6 +263,22 @@ export class ReceiverParty implements Party {
     this.#settled[slice] = 1
     this.#settledCount++
     this.machine.handleCommand(nowUs, { kind: 'settled', slice })
+    const { flushEverySlices = Infinity } = this.#setup
+    if (this.#settledCount % flushEverySlices !== 0) return
+    this.target?.flush([...this.#settled.keys()].filter((each) => this.isSettled(each)))
+  }
+
+  /** What the journal of an earlier run tells. */
+  #goOn(): { readonly settled?: SettledMap } {
+    const recorded = this.#setup.flushEverySlices === undefined ? [] : (this.target?.recorded ?? [])
+    if (recorded.length === 0) return {}
+    const settled = new SettledMap()
+    for (const slice of recorded) {
+      settled.add(slice)
+      this.#settled[slice] = 1
+    }
+    this.#settledCount = settled.count
+    return { settled }
   }
 
   #complete(sliceCount: number, rootDigest: Uint8Array): void {

@@ -118,7 +118,7 @@ export class World {
     return this.sender
   }
 
-  /** Starts a receiver: for the first time, or again with nothing of what it had. */
+  /** Starts a receiver: for the first time, or again with nothing but what its target holds. */
   startReceiver(index: number): ReceiverParty {
     const { image, geometry, network } = this
     const onSent = (nowUs: number, bytes: Uint8Array): void => this.#note(nowUs, bytes)
