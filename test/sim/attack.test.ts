@@ -14,6 +14,7 @@ import {
   sliceIndexAt,
   type ControlMessage,
   type Id64,
+  type SenderTrust,
 } from '../../src/protocol/index.ts'
 import { seededRandom, type Random } from '../../src/random.ts'
 import { ReceiverKeys, SenderKeys } from '../../src/trust/index.ts'
@@ -153,7 +154,7 @@ describe.each([false, true])('a keyed session (signed %s) goes on unharmed', (is
     const world = attacked(1, isSigned, (begun, nowUs, packet) => {
       if (++count % 50 !== 0) return
       const session = sessionAt(packet, 0)
-      for (const forged of forgeries(begun, session, wrong)) {
+      for (const forged of forgeries(begun, session, wrong.open(session, 'image').trust!)) {
         toAll(begun, nowUs, forged)
         begun.network.inject(nowUs, SENDER, forged)
       }
@@ -163,8 +164,23 @@ describe.each([false, true])('a keyed session (signed %s) goes on unharmed', (is
   })
 })
 
+test.each([
+  ['without a signature', new SenderKeys(groupKey)],
+  ['with one of its own', new SenderKeys(groupKey, generateKeyPairSync('ed25519').privateKey)],
+])('a receiver that holds the group key cannot pose as the sender of a signed session, %s', (_, insider) => {
+  let count = 0
+  const world = attacked(1, true, (begun, nowUs, packet) => {
+    if (++count % 50 !== 0) return
+    const session = sessionAt(packet, 0)
+    const trust = { ...insider.open(session, 'image').trust!, isSigned: true }
+    for (const forged of forgeries(begun, session, trust)) toAll(begun, nowUs, forged)
+  })
+  expect(forgedCount(world)).toBeGreaterThan(100)
+  expect(rejectedCount(world)).toBe(0)
+})
+
 /** Open packets, and packets sealed under another key, that would end or spoil the session if they were believed. */
-function forgeries(world: World, session: Id64, wrong: SenderKeys): Uint8Array[] {
+function forgeries(world: World, session: Id64, trust: SenderTrust): Uint8Array[] {
   const tag = imageTag('image')
   const ids = world.sender.machine.receivers().map(({ id }) => ({
     high: Number.parseInt(id.slice(0, 8), 16),
@@ -185,7 +201,6 @@ function forgeries(world: World, session: Id64, wrong: SenderKeys): Uint8Array[]
     ]),
     { kind: 'join', receiver: { high: 1, low: 1 }, name: 'stranger' },
   ]
-  const trust = wrong.open(session, 'image').trust!
   return [
     ...messages.map((message) => encodeControl(message, session, tag)),
     ...messages.map((message) => encodeSealed(message, session, tag, 2 ** 40, trust, trust)),

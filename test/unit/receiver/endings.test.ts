@@ -24,7 +24,7 @@ describe('without a session', () => {
     expect(new Hand().machine.pollTimeout()).toBeUndefined()
   })
 
-  test('a sender of another version is refused once, then the receiver gives up', () => {
+  test('a sender of another version is refused once, then the receiver gives up within two announce intervals', () => {
     const sender = new HandSender([700])
     const packet = sender.announce()
     packet[2] = 9
