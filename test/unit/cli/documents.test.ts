@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { DEPLOY_COMMANDS, parseDeployCommand } from '../../../src/cli/deploy-command.ts'
 import { parseKeygenCommand } from '../../../src/cli/keygen-command.ts'
@@ -8,6 +8,12 @@ import { parseSendCommand } from '../../../src/cli/send-command.ts'
 import { ERROR_TABLE, EXIT_MEANING, EXIT_STATUS, type ExitName } from '../../../src/errors.ts'
 
 const read = (name: string): string => readFileSync(new URL(`../../../docs/${name}`, import.meta.url), 'utf8')
+
+/** Every file of the program, by its path below src. */
+const SRC = new URL('../../../src/', import.meta.url)
+const SOURCES = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => [name, readFileSync(new URL(name, SRC), 'utf8')] as const)
 
 /** The cells of all rows of the table below a heading, without its own head. */
 function tableBelow(heading: string): string[][] {
@@ -28,6 +34,22 @@ it('docs/errors.md lists the exit statuses', () => {
     ...[String(status), `\`${name}\``, EXIT_MEANING[name as ExitName]],
   ])
   expect(tableBelow('Exit statuses')).toEqual(wanted)
+})
+
+it.each(Object.keys(ERROR_TABLE))('the code %s of docs/errors.md is one that something fails with', (code) => {
+  expect(SOURCES.filter(([name, text]) => name !== 'errors.ts' && text.includes(`'${code}'`))).not.toEqual([])
+})
+
+it.each([
+  'Ports and firewalls',
+  'Switches',
+  'Wi-Fi',
+  'Buffers',
+  'Choosing a rate',
+  'When something fails in the midst',
+])('docs/operations.md has a section "%s"', (heading) => {
+  const [, section = ''] = read('operations.md').split(`\n## ${heading}\n`)
+  expect(section.split('\n## ')[0]!.length).toBeGreaterThan(300)
 })
 
 it('exit statuses are told apart by the shell, and each is used', () => {
