@@ -1,7 +1,7 @@
 // A stranger that hears a session and floods its sender with packets of its own.
 //   node flooder.mjs GROUP PORT OWN_ADDRESS ADDRESSES PER_SECOND < PACKETS
 //       PACKETS: one in hexadecimal digits a line; those that begin like a packet get the session's id. They are sent in turn, from
-//       so many addresses of the network in turn, until SIGTERM; then prints {"sent"} and ends
+//       so many addresses of the network in turn, until SIGTERM, and every tenth to the group, too; then prints {"sent"} and ends
 import { createSocket } from 'node:dgram'
 import { readFileSync } from 'node:fs'
 import { performance } from 'node:perf_hooks'
@@ -10,6 +10,7 @@ import { openRaw } from './raw-udp.mjs'
 
 const [group, port, ownAddress, addressCount, perSecond] = process.argv.slice(2)
 const TICK_MS = 5
+const toGroup = { address: group, port: Number(port) }
 
 const packets = readFileSync(0, 'utf8')
   .split('\n')
@@ -33,7 +34,9 @@ listener.once('message', (heard, sender) => {
   setInterval(() => {
     const dueCount = ((performance.now() - beganMs) * Number(perSecond)) / 1000
     for (; sentCount < dueCount; sentCount++) {
-      send(sources[sentCount % sources.length], sender, packets[sentCount % packets.length])
+      const [source, packet] = [sources[sentCount % sources.length], packets[sentCount % packets.length]]
+      send(source, sender, packet)
+      if (sentCount % 10 === 0) send(source, toGroup, packet)
     }
   }, TICK_MS)
 })

@@ -31,22 +31,29 @@ afterAll(() => {
 
 describe('a session without a key goes on, in bounded memory, under a flood of', () => {
   it.each(FLOODS.map((flood) => [flood.name, flood] as const))('%s', async (name, flood) => {
-    const memory = new MemoryGroup('skilfish-flooded', 256 * MIB)
+    const memories = ['sender', 'receiver-1', 'receiver-2'].map(
+      (name) => new MemoryGroup(`skilfish-flooded-${name}`, 256 * MIB),
+    )
     try {
       const endFlood = await startFlood(lab, 3, flood)
       const receivers = [1, 2].map((host) => startReceiver(lab, host, [at(`copy-${host}`)]))
+      receivers.forEach(({ child }, index) => memories[1 + index]!.add(child.pid!))
       // Made-up receivers would have the session begin without them.
       await Promise.all(receivers.map((receiver) => receiver.until(({ type }) => type === 'log')))
       const options = ['--min-receivers', '2', '--receiver-timeout', '5', '--max-bitrate', '100M']
       const sender = startSender(lab, [...options, at('image')])
-      memory.add(sender.child.pid!)
+      memories[0]!.add(sender.child.pid!)
       const received = await Promise.all(receivers.map(({ ended }) => ended))
       const floodCount = await endFlood()
       const sent = await sender.ended
       expect(received.map(({ status, errorCode }) => errorCode ?? status)).toEqual([0, 0])
       for (const host of [1, 2]) expect(await firstDifference(at('image'), at(`copy-${host}`))).toBeUndefined()
-      expect(memory.killCount).toBe(0)
+      expect(memories.map(({ killCount }) => killCount)).toEqual([0, 0, 0])
       expect(floodCount).toBeGreaterThan(flood.perSecond)
+
+      for (const { result } of received) {
+        expect(result!.stats.malformedPackets + result!.stats.foreignPackets).toBeGreaterThan(floodCount / 40)
+      }
 
       const { stats, receivers: known } = sent.result!
       // Those that were made up never finish, which the sender tells.
@@ -59,7 +66,7 @@ describe('a session without a key goes on, in bounded memory, under a flood of',
       expect(repairs).toBeLessThan(stats.sourceSymbols / 2 + (REPAIR_SEC * BITS_PER_SEC) / packetBits)
     } finally {
       for (const host of [1, 2]) rmSync(at(`copy-${host}`), { force: true })
-      await memory.remove()
+      for (const memory of memories) await memory.remove()
     }
   })
 })
