@@ -58,11 +58,15 @@ export type BlockNodeOptions = NodeOptions &
     | { readonly driver: 'raw'; readonly file: BlockNodeChild; readonly offset?: number; readonly size?: number }
     | { readonly driver: 'qcow2'; readonly file: BlockNodeChild; readonly backing?: BlockNodeChild | null }
     | {
-        /** Writes to all children; of reads as many as `vote-threshold` must be alike. */
+        /** Writes to all children; of reads as many as `vote-threshold` must be alike, unless `read-pattern` says otherwise. */
         readonly driver: 'quorum'
         readonly children: readonly BlockNodeChild[]
         readonly 'vote-threshold': number
+        /** `fifo`: reads from the first child that can. Default `quorum`. */
+        readonly 'read-pattern'?: 'quorum' | 'fifo'
       }
+    /** Reads both and ends the process where they differ, with words about it on standard error. */
+    | { readonly driver: 'blkverify'; readonly raw: BlockNodeChild; readonly test: BlockNodeChild }
     | { readonly driver: 'null-co'; readonly size?: number; readonly 'read-zeroes'?: boolean }
     | {
         readonly driver: 'nbd'

@@ -8,7 +8,8 @@ import { ByteRate } from './byte-rate.ts'
 import { BITMAP, localNode, NODE, overlayFileNode, overlayNode, remoteNodes, type NamedNode } from './block-graph.ts'
 import { HostFolder, readJson, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
 import { findQemu } from './qemu-process.ts'
-import { differenceOf, RangeJob } from './range-job.ts'
+import { withWholeObjects } from './ceph-conf.ts'
+import { RangeJob } from './range-job.ts'
 import { StorageDaemon } from './storage-daemon.ts'
 import { runTool } from './tool.ts'
 
@@ -16,6 +17,8 @@ type CommitRequest = StepRequest & { step: 'commit' }
 
 const TARGET = 'target'
 const INTO = 'into'
+const GIVEN = 'given'
+const UNKNOWN = 'unknown'
 const WRITTEN = 'written'
 const BOTH = 'both'
 const NOWHERE = 'nowhere'
@@ -107,18 +110,27 @@ async function addOverlay(daemon: StorageDaemon, nodes: readonly NamedNode[], fo
 async function openCopy(daemon: StorageDaemon, image: BlockNodeOptions, sizeBytes: number): Promise<RangeJob> {
   // Zeros take no room in the storage.
   const sparse = { discard: 'unmap', 'detect-zeroes': 'unmap' } as const
-  const file: BlockNodeOptions = { ...image, discard: 'unmap', cache: { direct: true } }
+  const file: BlockNodeOptions = {
+    ...(await withWholeObjects(image, daemon.folder)),
+    ...{ discard: 'unmap', cache: { direct: true } },
+  }
   await daemon.add({ driver: 'raw', 'node-name': TARGET, file, ...sparse })
   // A backup goes by the target's clusters. Those of RBD are objects, of which all would be written; a quorum tells of none.
   await daemon.add({ driver: 'quorum', 'node-name': INTO, children: [TARGET], 'vote-threshold': 1 })
   return RangeJob.open(daemon, NODE.overlay, INTO, sizeBytes)
 }
 
-/** A quorum of two that must agree fails to read where they differ; a backup to nowhere reads it. */
+/**
+ * Reading from `blkverify` ends the daemon where its two nodes differ; a backup to nowhere reads it. Before each read a backup asks what is
+ * only zeros, which it would not read, and `blkverify` asks the first node for that, not the storage, which would have to be waited for. So
+ * that zeros are read too, the first is one of which nothing is known: the first of a quorum that answers, but for what it knows all are asked.
+ */
 async function openVerify(daemon: StorageDaemon, image: BlockNodeOptions, sizeBytes: number): Promise<RangeJob> {
   await daemon.add({ ...image, 'node-name': WRITTEN, 'read-only': true, cache: { direct: true } })
-  const children = [NODE.overlay, WRITTEN]
-  await daemon.add({ driver: 'quorum', 'node-name': BOTH, children, 'vote-threshold': 2, 'read-only': true })
+  await daemon.add({ driver: 'null-co', 'node-name': UNKNOWN, size: sizeBytes, 'read-zeroes': false })
+  const first = { children: [NODE.overlay, UNKNOWN], 'vote-threshold': 1, 'read-pattern': 'fifo' } as const
+  await daemon.add({ driver: 'quorum', 'node-name': GIVEN, ...first, 'read-only': true })
+  await daemon.add({ driver: 'blkverify', 'node-name': BOTH, raw: GIVEN, test: WRITTEN, 'read-only': true })
   await daemon.add({ driver: 'null-co', 'node-name': NOWHERE, size: sizeBytes })
   return RangeJob.open(daemon, BOTH, NOWHERE, sizeBytes)
 }
@@ -142,17 +154,21 @@ async function copyAndVerify({ copy, verify, reader, ranges, request, hooks }: W
   }
   const stop = new AbortController()
   const signal = AbortSignal.any([hooks.signal, stop.signal])
-  let difference: ImageRange | undefined
-  const unsubscribe = reader.qmp.onEvent((event) => (difference ??= differenceOf(event)))
   const fail = (text: string): never => {
     throw new SkilfishError('COMMIT_FAILED', `cannot commit ${request.vm}: ${text}`)
   }
   const readBack = async (portion: readonly ImageRange[]): Promise<void> => {
-    const failure = await verify.run(portion, { signal, bytesPerSec: 0, onDone: () => undefined })
+    const failure = await verify
+      .run(portion, { signal, bytesPerSec: 0, onDone: () => undefined })
+      .catch(async (error: unknown) => {
+        if (!(error instanceof SkilfishError) || error.code !== 'QMP_CLOSED') throw error
+        return reader.ended
+      })
     if (failure === undefined) return
-    if (difference === undefined) fail(`what was written cannot be read back: ${failure}`)
-    const { offset, lengthBytes } = difference!
-    fail(`what the storage has from ${offset} to ${offset + lengthBytes} is not what was written, or cannot be read`)
+    const [, offset, lengthBytes] = /blkverify: read offset=(\d+) bytes=(\d+) /.exec(failure) ?? []
+    if (offset === undefined) fail(`what was written cannot be read back: ${failure}`)
+    const end = Number(offset) + Number(lengthBytes)
+    fail(`what the storage has from ${offset} to ${end} is not what was written, or cannot be read`)
   }
   let verified = Promise.resolve()
   try {
@@ -167,7 +183,6 @@ async function copyAndVerify({ copy, verify, reader, ranges, request, hooks }: W
     await verified
     return copiedMs
   } finally {
-    unsubscribe()
     stop.abort()
   }
 }

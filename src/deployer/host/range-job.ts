@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { SkilfishError } from '../../errors.ts'
-import { queryBlockJobs, waitForBlockJob, type QmpEvent } from '../../qmp/index.ts'
+import { queryBlockJobs, waitForBlockJob } from '../../qmp/index.ts'
 import { forEach, pieces, totalBytes, type ImageRange } from '../extents.ts'
 import { BITMAP_GRANULARITY_BYTES } from './block-graph.ts'
 import type { NbdClient } from './nbd-client.ts'
@@ -127,11 +127,4 @@ export class RangeJob {
       }
     }
   }
-}
-
-/** Where an event says that a quorum found its nodes to differ, bytes; undefined for other events. */
-export function differenceOf({ name, data }: QmpEvent): ImageRange | undefined {
-  const [sector, count] = [data['sector-num'], data['sectors-count']]
-  if (name !== 'QUORUM_FAILURE' || typeof sector !== 'number' || typeof count !== 'number') return undefined
-  return { offset: 512 * sector, lengthBytes: 512 * count }
 }

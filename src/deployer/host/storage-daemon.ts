@@ -24,14 +24,18 @@ const REQUEST_TIMEOUT_MS = 120_000
 /** Has QEMU's block layer at hand for a while: a `qemu-storage-daemon` with its sockets in a folder that only this user sees. */
 export class StorageDaemon {
   readonly qmp: QmpClient
-  readonly #folder: string
+  /** Its own, of this user alone; goes with it. */
+  readonly folder: string
+  /** What it said, when it has ended: by itself, or as it was told to. */
+  readonly ended: Promise<string>
   readonly #child: ChildProcess
   #isServing = false
 
-  private constructor(folder: string, child: ChildProcess, qmp: QmpClient) {
-    this.#folder = folder
+  private constructor(folder: string, child: ChildProcess, qmp: QmpClient, ended: Promise<string>) {
+    this.folder = folder
     this.#child = child
     this.qmp = qmp
+    this.ended = ended
   }
 
   /** @param parent a folder for the sockets; its path is short enough when those of virtual machines are */
@@ -43,15 +47,18 @@ export class StorageDaemon {
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', DAEMON, ...args], { stdio: ['ignore', 'ignore', 'pipe'] })
     let said = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-1000)))
-    const ended = new Promise<never>((_, reject) => {
-      const fail = (reason: string): void => reject(new SkilfishError('QEMU_FAILED', `cannot run ${DAEMON}: ${reason}`))
-      child.once('error', ({ message }) => fail(`${message}; setpriv (util-linux) must be installed`))
-      child.once('exit', () => fail(said.trim() === '' ? 'it ended' : `it says: ${said.trim()}`))
+    // At the end of what it says, not of itself: the last words may come later.
+    const ended = new Promise<string>((resolve) => {
+      child.once('error', ({ message }) => resolve(`${message}; setpriv (util-linux) must be installed`))
+      child.once('close', () => resolve(said.trim() === '' ? 'it ended' : `it says: ${said.trim()}`))
     })
-    ended.catch(() => undefined)
+    const failed = ended.then((reason) => {
+      throw new SkilfishError('QEMU_FAILED', `cannot run ${DAEMON}: ${reason}`)
+    })
+    failed.catch(() => undefined)
     try {
-      const qmp = await Promise.race([QmpClient.connect(socket, { patienceMs: START_TIMEOUT_MS }), ended])
-      return new StorageDaemon(folder, child, qmp)
+      const qmp = await Promise.race([QmpClient.connect(socket, { patienceMs: START_TIMEOUT_MS }), failed])
+      return new StorageDaemon(folder, child, qmp, ended)
     } catch (error) {
       child.kill('SIGKILL')
       await rm(folder, { recursive: true, force: true })
@@ -87,7 +94,7 @@ export class StorageDaemon {
   }
 
   async #serve(): Promise<string> {
-    const path = join(this.#folder, 'n')
+    const path = join(this.folder, 'n')
     if (!this.#isServing) await startNbdServer(this.qmp, { type: 'unix', path })
     this.#isServing = true
     return path
@@ -104,7 +111,7 @@ export class StorageDaemon {
       }
     } finally {
       this.qmp.close()
-      await rm(this.#folder, { recursive: true, force: true })
+      await rm(this.folder, { recursive: true, force: true })
     }
   }
 }
