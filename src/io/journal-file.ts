@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { open, unlink, type FileHandle } from 'node:fs/promises'
+import { access, open, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { SkilfishError } from '../errors.ts'
 import { errnoName, systemReason } from './storage-error.ts'
@@ -47,6 +47,11 @@ export class JournalFile {
         throw error
       }
     })
+  }
+
+  /** Rejects when this user may not make a file of that name. Makes none. */
+  static async requirePlace(path: string): Promise<void> {
+    await guarded(`make the journal ${path}`, () => access(dirname(path), constants.W_OK | constants.X_OK))
   }
 
   get sizeBytes(): number {

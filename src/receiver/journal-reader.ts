@@ -59,7 +59,21 @@ export async function removeJournal(path: string): Promise<boolean> {
     return true
   }
   await file.close()
-  throw refused(path, 'it is no journal', 'name another place with --journal')
+  throw noJournal(path)
+}
+
+/**
+ * Looks whether a new journal may lie there, in place of an old one that may be there. Changes nothing.
+ * @throws SkilfishError JOURNAL_REFUSED when there is a file that is no journal; JOURNAL_FAILED
+ */
+export async function requireJournalPlace(path: string): Promise<void> {
+  const file = await JournalFile.openExisting(path)
+  if (file === undefined) return JournalFile.requirePlace(path)
+  try {
+    if (!(await isJournal(file))) throw noJournal(path)
+  } finally {
+    await file.close()
+  }
 }
 
 async function isJournal(file: JournalFile): Promise<boolean> {
@@ -102,6 +116,9 @@ async function readRecords(file: JournalFile): Promise<FoundJournal | undefined>
   }
   return header === undefined || settled.count === 0 ? undefined : { file, header, totals, settled, root, sum }
 }
+
+const noJournal = (path: string): SkilfishError =>
+  refused(path, 'it is no journal', 'name another place with --journal')
 
 const damaged = (path: string, at: number): SkilfishError =>
   refused(path, `its record at byte ${at} is damaged`, 'remove it to start anew')

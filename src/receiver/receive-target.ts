@@ -1,10 +1,11 @@
+import { resolve } from 'node:path'
 import { SkilfishError } from '../errors.ts'
 import { dropText, keepText, openSink, systemReason } from '../io/index.ts'
 import type { Announce, End, Geometry } from '../protocol/index.ts'
 import { isResumable, type ImageFacts, type ImageSink, type ResumableSink } from '../sparse/index.ts'
 import { formatFingerprint } from './fingerprint.ts'
 import { FrameConsumer } from './frame-consumer.ts'
-import { readJournal, removeJournal, type FoundJournal } from './journal-reader.ts'
+import { readJournal, removeJournal, requireJournalPlace, type FoundJournal } from './journal-reader.ts'
 import { Journal } from './journal.ts'
 import type { SettledMap } from './machine/index.ts'
 import type { ReceiveOptions } from './receive-options.ts'
@@ -67,6 +68,7 @@ export class ReceiveTarget {
       if (unfit !== undefined && !isResumable(sink)) throw notResumable(sink, unfit)
       const path = isResumable(sink) ? (options.journal ?? sink.journalPath) : undefined
       const found = resume && isResumable(sink) && path !== undefined ? await findJournal(sink, path) : undefined
+      if (unfit !== undefined && path !== undefined && found === undefined) await requirePlace(sink, path)
       if (resume && found === undefined) hooks.onLog(`there is no journal ${path}: beginning anew`)
       return new ReceiveTarget(sink, path, options, found, hooks)
     } catch (error) {
@@ -174,7 +176,8 @@ export class ReceiveTarget {
 
   #handleLoss(error: unknown): void {
     const isOfJournal = error instanceof SkilfishError && error.code === 'JOURNAL_FAILED'
-    if (isOfJournal) this.#hooks.onLog(`${error.message}; the transfer goes on, and can be resumed from here only`)
+    if (isOfJournal)
+      this.#hooks.onLog(`${error.message}; the transfer goes on, and what it writes from here on is not recorded`)
     else this.#hooks.onFailure(error)
   }
 
@@ -207,6 +210,12 @@ async function findJournal(sink: ResumableSink, path: string): Promise<FoundJour
   const state = 'it does not begin with the stamp of the transfer that the journal is of'
   const text = `${state}; if it is complete, or you want to receive it anew, remove ${path}`
   throw new SkilfishError('JOURNAL_REFUSED', `cannot go on with ${sink.label}: ${text}`)
+}
+
+async function requirePlace(sink: ImageSink, path: string): Promise<void> {
+  if (resolve(path) !== resolve(sink.label)) return requireJournalPlace(path)
+  const text = `cannot use the journal ${path}: it is the target itself; name another place with --journal`
+  throw new SkilfishError('JOURNAL_REFUSED', text)
 }
 
 const notResumable = (sink: ImageSink, option: string): SkilfishError =>

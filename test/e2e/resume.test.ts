@@ -301,6 +301,15 @@ describe('a receiver with a group key and a key to verify', () => {
   })
 })
 
+it('a journal that is asked for and cannot be made is refused before a sender is heard', async () => {
+  const journals = [at('.'), at('nowhere/journal'), at('copy')]
+  for (const journal of journals) {
+    const ended = await receive(loopback(), '--journal', journal).ended
+    expect([ended.status, String(errorOf(ended)?.['message'])]).toEqual([5, expect.stringContaining(journal)])
+  }
+  expect(existsSync(at('copy'))).toBe(false)
+})
+
 it('a journal that is no journal is left alone', async () => {
   writeNoise(at('image'), 12)
   writeFileSync(at('copy.skilfish'), 'a letter')

@@ -3,7 +3,12 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { SkilfishError } from '../../../src/errors.ts'
 import { MAX_RECORD_SLICES } from '../../../src/receiver/journal-format.ts'
-import { readJournal, removeJournal, type FoundJournal } from '../../../src/receiver/journal-reader.ts'
+import {
+  readJournal,
+  removeJournal,
+  requireJournalPlace,
+  type FoundJournal,
+} from '../../../src/receiver/journal-reader.ts'
 import { Journal, type WrittenSlice } from '../../../src/receiver/journal.ts'
 import { useTemporaryFolder } from '../io/temporary-folder.ts'
 import { MemoryResumableSink } from './resumable-sink.ts'
@@ -227,6 +232,17 @@ describe('a journal that is refused', () => {
     await expect(removeJournal(path('journal'))).rejects.toMatchObject(refusal('it is no journal'))
     expect(readFileSync(path('journal'), 'utf8')).toBe('a letter to somebody')
   })
+})
+
+it('a journal can lie where there is none or an old one, in a folder that is there', async () => {
+  await requireJournalPlace(path('journal'))
+  expect(existsSync(path('journal'))).toBe(false)
+  await write([[0]])
+  await requireJournalPlace(path('journal'))
+  expect(await readJournal(path('journal'))).toBeDefined()
+  writeFileSync(path('letter'), 'a letter to somebody')
+  await expect(requireJournalPlace(path('letter'))).rejects.toMatchObject({ code: 'JOURNAL_REFUSED' })
+  await expect(requireJournalPlace(path('none/journal'))).rejects.toMatchObject({ code: 'JOURNAL_FAILED' })
 })
 
 it('a journal that is not gone on with is removed', async () => {
