@@ -1,5 +1,5 @@
 import { constants, createWriteStream, fdatasync, fstatSync, openSync, write, writev, type Stats } from 'node:fs'
-import { access, stat } from 'node:fs/promises'
+import { access, readlink, stat } from 'node:fs/promises'
 import { Socket } from 'node:net'
 import { dirname } from 'node:path'
 import type { Writable } from 'node:stream'
@@ -61,6 +61,11 @@ async function existing(path: string): Promise<Stats | undefined> {
 }
 
 async function checkNewFile(path: string): Promise<void> {
+  const linked = await readlink(path).catch(() => undefined)
+  if (linked !== undefined) {
+    const text = `cannot open ${path}: it is a link to ${linked}, which does not exist; name the file itself`
+    throw new SkilfishError('TARGET_NOT_FOUND', text)
+  }
   const folder = dirname(path)
   const [place, devices, root] = await Promise.all([stat(folder), existing('/dev'), stat('/')])
   // A mistyped device name would otherwise become a file that fills the memory behind /dev.

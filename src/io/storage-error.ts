@@ -23,7 +23,7 @@ const TARGET_FAULTS: Readonly<Record<string, Fault>> = {
   ENOSPC: ['TARGET_FULL', 'no space is left; free some or use another file system'],
   EDQUOT: ['TARGET_FULL', "this user's disk quota is used up; free some space or use another file system"],
   EISDIR: ['TARGET_UNSUPPORTED', 'it is a folder; name a regular file or a block device'],
-  EEXIST: ['TARGET_FAILED', 'another program made it in the meantime, or it is a link to nothing; name a free path'],
+  EEXIST: ['TARGET_FAILED', 'another program made it in the meantime; name a free path'],
   EPIPE: ['TARGET_CLOSED', 'the program that reads it has gone; it must read to the end'],
   ECONNRESET: ['TARGET_CLOSED', 'the program that reads it has gone; it must read to the end'],
 }
