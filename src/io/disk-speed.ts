@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { open, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { SkilfishError } from '../errors.ts'
 import { monotonicUs } from './clock.ts'
-import { targetError } from './storage-error.ts'
+import { errnoName, targetError } from './storage-error.ts'
 import { writeFully } from './write-fully.ts'
 
 const PIECE_BYTES = 1024 * 1024
@@ -36,6 +37,8 @@ export async function measureDisk(folder: string): Promise<number> {
       await handle.close()
     }
   } catch (error) {
-    throw targetError(`write to ${path}`, error)
+    if (!['ENOENT', 'ENOTDIR'].includes(errnoName(error) ?? '')) throw targetError(`write to ${folder}`, error)
+    const text = `cannot measure the disk of ${folder}: there is no such folder; name one that exists`
+    throw new SkilfishError('TARGET_NOT_FOUND', text, { cause: error })
   }
 }

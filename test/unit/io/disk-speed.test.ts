@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { measureDisk } from '../../../src/io/index.ts'
+import { expectFailure } from './expect-failure.ts'
 
 /** What this process has open. */
 const openFiles = (): string[] =>
@@ -29,5 +30,12 @@ it.skipIf(process.platform !== 'linux')('writes to a file without a name, of whi
     expect(readdirSync(folder)).toEqual([])
   } finally {
     rmSync(folder, { recursive: true })
+  }
+})
+
+it('names the folder that cannot be written to, not the file that was to be in it', async () => {
+  for (const folder of ['/nowhere', import.meta.filename]) {
+    const wanted = `cannot measure the disk of ${folder}: there is no such folder; name one that exists`
+    await expectFailure(measureDisk(folder), 'TARGET_NOT_FOUND', wanted)
   }
 })
