@@ -14,7 +14,7 @@ type Secrecy = 'secret' | 'public'
 
 /**
  * Reads a key file: text of at most 16 KiB. A secret one must be closed to group and others (not looked at on
- * Windows, whose files have no such modes).
+ * Windows, whose files have no such modes), unless it begins with a public key in PEM: whoever parses it says that it is the wrong one.
  * @throws SkilfishError KEY_UNREADABLE when it is not there, may not be read, or is no regular file; KEY_EXPOSED when others than its
  *   owner may read or change it; KEY_INVALID when it is too long
  */
@@ -24,21 +24,29 @@ export async function readKeyFile(path: string, secrecy: Secrecy): Promise<strin
     // Without O_NONBLOCK, a named pipe would be waited for.
     handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
     const { mode, size } = await checkedFile(handle, path)
-    if (secrecy === 'secret' && (mode & OTHERS) !== 0 && process.platform !== 'win32') {
-      const found = (mode & 0o777).toString(8).padStart(4, '0')
-      const text = `cannot use key file ${path}: its mode is ${found}, so that others than its owner can get at it; it must be 0600 or 0400`
-      throw new SkilfishError('KEY_EXPOSED', text)
-    }
     if (size > MAX_KEY_FILE_BYTES) {
       const text = `cannot use key file ${path}: it has ${size} bytes; a key file has at most ${MAX_KEY_FILE_BYTES}`
       throw new SkilfishError('KEY_INVALID', text)
     }
-    return await handle.readFile('utf8')
+    const text = await handle.readFile('utf8')
+    if (secrecy === 'secret' && !isPublicKey(text)) requireClosed(path, mode)
+    return text
   } catch (error) {
     throw keyFileError(`read key file ${path}`, error)
   } finally {
     await handle?.close()
   }
+}
+
+/** What is named by mistake where its secret half belongs: there is nothing in it to keep from others. */
+const isPublicKey = (text: string): boolean =>
+  text.startsWith('-----BEGIN PUBLIC KEY-----') && !text.includes('PRIVATE KEY')
+
+function requireClosed(path: string, mode: number): void {
+  if ((mode & OTHERS) === 0 || process.platform === 'win32') return
+  const found = (mode & 0o777).toString(8).padStart(4, '0')
+  const text = `cannot use key file ${path}: its mode is ${found}, so that others than its owner can get at it; it must be 0600 or 0400`
+  throw new SkilfishError('KEY_EXPOSED', text)
 }
 
 async function checkedFile(handle: FileHandle, path: string): Promise<{ mode: number; size: number }> {

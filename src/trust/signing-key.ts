@@ -15,8 +15,12 @@ export function createSigningTexts(): { readonly privateText: string; readonly p
  * @param label the file, for messages
  * @throws SkilfishError KEY_INVALID
  */
-export const parseSigningKey = (label: string, text: string): KeyObject =>
-  parse(label, 'an Ed25519 private key in PEM', text, / ?PRIVATE KEY$/, createPrivateKey)
+export function parseSigningKey(label: string, text: string): KeyObject {
+  const wanted = 'an Ed25519 private key in PEM'
+  if (text.includes('BEGIN PUBLIC KEY') && !text.includes('PRIVATE KEY'))
+    throw invalid(label, wanted, 'it holds a public key, which is for those who verify')
+  return parse(label, wanted, text, / ?PRIVATE KEY$/, createPrivateKey)
+}
 
 /**
  * A key to verify with: a public key in PEM. A private key is refused, since it has no business where it is not signed with.

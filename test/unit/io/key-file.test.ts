@@ -38,6 +38,14 @@ it.each([0o600, 0o400, 0o700])('a secret file of mode %o is read', async (mode) 
   expect(await readKeyFile(at('key'), 'secret')).toBe('text')
 })
 
+it('a public key where a secret one belongs is read: it is not its mode that is wrong', async () => {
+  const armour = '-----BEGIN PUBLIC KEY-----\n'
+  writeFileSync(at('key.pub'), armour)
+  expect(await readKeyFile(at('key.pub'), 'secret')).toBe(armour)
+  writeFileSync(at('both'), `${armour}-----BEGIN PRIVATE KEY-----`)
+  await expectFailure(readKeyFile(at('both'), 'secret'), 'KEY_EXPOSED', 'its mode is 0644')
+})
+
 it('a public file may be open to all', async () => {
   await createKeyFile(at('key.pub'), 'text', 'public')
   chmodSync(at('key.pub'), 0o666)
