@@ -58,7 +58,7 @@ const ERRORS = {
   },
   KEY_INVALID: {
     meaning: 'A key file or passphrase does not hold what it should',
-    remedy: 'Make the file with skilfish-keygen, and copy it unchanged',
+    remedy: 'Put right what the message names; key files are made with skilfish-keygen, and copied unchanged',
     exit: 'usage',
   },
   KEY_EXISTS: {

@@ -43,5 +43,8 @@ async function readLine(signal: AbortSignal): Promise<string> {
   if (process.stdin.isTTY) process.stderr.write('Passphrase (shown as you type): ')
   for await (const line of createInterface({ input: process.stdin, signal })) return line
   if (signal.aborted) throw new SkilfishError('INTERRUPTED', 'nothing was made')
-  throw new SkilfishError('KEY_INVALID', 'cannot make a group key from a passphrase: standard input is empty')
+  throw new SkilfishError(
+    'KEY_INVALID',
+    'cannot make a group key from a passphrase: standard input is empty; give it there, as the first line',
+  )
 }
