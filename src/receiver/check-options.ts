@@ -1,12 +1,30 @@
-import { checkCount, checkNumber, checkPlace, checkText, MAX_WAIT_MS } from '../check.ts'
+import {
+  checkCount,
+  checkNumber,
+  checkOffload,
+  checkOptionTypes,
+  checkPlace,
+  checkText,
+  MAX_WAIT_MS,
+  type OptionTypes,
+} from '../check.ts'
 import type { ReceiveOptions } from './receive-options.ts'
 
+const TYPES: OptionTypes<Required<ReceiveOptions>> = {
+  ...{ target: 'place', group: 'string', interface: 'string', ttl: 'number', key: 'key', verifyKey: 'key' },
+  ...{ imageId: 'string', name: 'string', startTimeoutMs: 'number', receiveTimeoutMs: 'number', sync: 'boolean' },
+  ...{ direct: 'boolean', resume: 'boolean', journal: 'string', assumeZeroed: 'boolean', bufferSlices: 'number' },
+  ...{ offload: 'word', dropRatio: 'number', signal: 'signal', onProgress: 'function', onLog: 'function' },
+}
+
 /**
- * Checks every option that has bounds.
+ * Checks every option.
  * @throws RangeError or TypeError that names the option, what it wants and what it got
  */
 export function checkReceiveOptions(options: ReceiveOptions): void {
-  checkPlace('target', options.target, ['write'])
+  checkOptionTypes('receive', options, TYPES)
+  checkPlace('target', options.target, [['open', 'write', 'zero', 'finish', 'abort']])
+  checkOffload(options.offload)
   checkCount('ttl', options.ttl, 1, 255)
   checkNumber('startTimeoutMs', options.startTimeoutMs, 1, MAX_WAIT_MS)
   checkNumber('receiveTimeoutMs', options.receiveTimeoutMs, 1000, MAX_WAIT_MS)

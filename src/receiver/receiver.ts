@@ -33,7 +33,7 @@ type SessionEvent = ReceiverEvent & { kind: 'session' }
  * Receives an image from whoever sends one to the group.
  *
  * Returns at once. The process is kept alive until the transfer ends.
- * @throws RangeError or TypeError when an option is out of its bounds
+ * @throws RangeError or TypeError when an option is out of its bounds, of another type, or not one of these
  * @example
  * const { imageBytes, rootDigest } = await receive({ target: '/dev/sdb', interface: 'eth0' }).finished
  */

@@ -29,7 +29,7 @@ import {
 import { ProgressStream } from '../progress-stream.ts'
 import { isRandomAccess, type ImageSource } from '../sparse/index.ts'
 import { SenderKeys, type SenderSession } from '../trust/index.ts'
-import { checkSendOptions, codecOf } from './check-options.ts'
+import { checkMaxBitrate, checkSendOptions, codecOf } from './check-options.ts'
 import { EncoderPool } from './encoder-pool.ts'
 import { FrameProducer } from './frame-producer.ts'
 import { SenderMachine, type ReceiverView, type SenderEvent } from './machine/index.ts'
@@ -55,7 +55,7 @@ const MAX_RECEIVER_LINES = 4096
  * Sends an image to every receiver of a group.
  *
  * Returns at once; the transfer begins when the start policy of the options allows. The process is kept alive until it ends.
- * @throws RangeError or TypeError when an option is out of its bounds
+ * @throws RangeError or TypeError when an option is out of its bounds, of another type, or not one of these
  * @example
  * const transfer = send({ source: 'disk.raw', interface: 'eth0', maxBitrate: 320e6 })
  * for await (const { percent } of transfer.progress()) console.log(percent)
@@ -104,7 +104,7 @@ class Transfer implements SendHandle {
   }
 
   setMaxBitrate(bitsPerSec: number | undefined): void {
-    checkSendOptions({ source: '-', ...(bitsPerSec === undefined ? {} : { maxBitrate: bitsPerSec }) })
+    checkMaxBitrate(bitsPerSec)
     this.#maxBitrate = bitsPerSec
     this.#machine?.handleCommand(monotonicUs(), { kind: 'max-bitrate', bitsPerSec })
     this.#pump?.run()
