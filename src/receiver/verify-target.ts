@@ -1,3 +1,4 @@
+import { checkOptionTypes, type OptionTypes } from '../check.ts'
 import { SkilfishError } from '../errors.ts'
 import { FINGERPRINT_SUFFIX, isIncompleteTarget, openSource, readKeptText, systemReason } from '../io/index.ts'
 import {
@@ -27,6 +28,10 @@ export interface VerifyOptions {
   readonly onProgress?: (positionBytes: number, imageBytes: number) => void
 }
 
+const TYPES: OptionTypes<Required<VerifyOptions>> = {
+  ...{ target: 'string', fingerprint: 'string', signal: 'signal', onProgress: 'function' },
+}
+
 /** What was found to be right. */
 export interface VerifyResult {
   readonly imageBytes: number
@@ -45,13 +50,17 @@ export interface VerifyResult {
  * SOURCE_FAILED, SOURCE_CHANGED, RBD_MISSING and RBD_UNREACHABLE when it cannot be read
  */
 export async function verifyTarget(options: VerifyOptions): Promise<VerifyResult> {
+  checkOptionTypes('verifyTarget', options, TYPES)
   const { target } = options
+  if (typeof target !== 'string') throw new TypeError(`target must be a path, got ${typeof target}`)
   if (target === '-') throw unsupported('standard output')
   if (await isIncompleteTarget(target)) {
     const text = `cannot verify ${target}: it is not complete; go on with --resume, or receive it again`
     throw new SkilfishError('TARGET_UNFINISHED', text)
   }
-  const source = await openSource(target)
+  const source = await openSource(target).catch((error: unknown) => {
+    throw error instanceof SkilfishError && error.code === 'SOURCE_UNSUPPORTED' ? unsupported(target) : error
+  })
   try {
     const isRbd = isRbdName(target)
     if (!isRandomAccess(source) && !isRbd) throw unsupported(target)

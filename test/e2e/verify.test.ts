@@ -107,6 +107,8 @@ describe('--verify', () => {
   it('refuses what cannot be read twice, and what is not there', async () => {
     expect(codeOf(await verify('-'))).toEqual([5, 'TARGET_UNSUPPORTED'])
     expect(codeOf(await verify('/dev/null'))).toEqual([5, 'TARGET_UNSUPPORTED'])
+    const folder = await verify(at('.'))
+    expect(String(messages(folder.stdout, 'error')[0]?.['message'])).toMatch(/^cannot verify .*: it is neither a file/)
     expect(codeOf(await verify(at('nothing')))).toEqual([5, 'SOURCE_NOT_FOUND'])
   })
 
