@@ -1,7 +1,7 @@
 import { SkilfishError } from '../errors.ts'
 import { parseCommandLine, repeatable, toggle, valued, type OptionForm, type ProgramForm } from './command-line.ts'
-import { countParser, parseCap, type ValueParser } from './option-values.ts'
-import { definedOnly, OUTPUT_OPTIONS, outputChoice, parseTime, type OutputChoice } from './shared-options.ts'
+import { countParser, parseCap, timeParser, type ValueParser } from './option-values.ts'
+import { definedOnly, OUTPUT_OPTIONS, outputChoice, type OutputChoice } from './shared-options.ts'
 
 /** What `skilfish` can be told to do with a cluster. */
 export const DEPLOY_COMMANDS = {
@@ -57,7 +57,7 @@ const OPTIONS = {
     'only change the cap of fetches under way and to come, such as 400M or 40MB/s; none lifts it',
     parseCapOrNone,
   ),
-  timeout: valued('--timeout <TIME>', 'turn guests off that have not powered down after this long [60]', parseTime),
+  timeout: valued('--timeout <TIME>', 'turn guests off that have not powered down after this long [60]', timeParser(0)),
   atOnce: valued('--at-once <N>', 'machines at the same time [4]', countParser(1, 64)),
   maxBitrate: valued('--max-bitrate <RATE>', 'cap for each machine, such as 400M or 40MB/s [none]', parseCap),
   discard: toggle('--discard', 'also machines with changes that are not committed: they are lost'),

@@ -112,7 +112,10 @@ async function readJournal(request: SwitchRequest, folder: VmFolder): Promise<Vm
 async function requireLocal(request: SwitchRequest, host: HostFolder, folder: VmFolder): Promise<string> {
   const base = await findBase(host, request.base)
   if (!('path' in base)) {
-    throw new SkilfishError('BASE_UNFIT', `cannot switch ${request.vm}: ${base.reason}; it stays on the storage`)
+    throw new SkilfishError(
+      'BASE_UNFIT',
+      `cannot switch ${request.vm}: ${base.reason}; fetch first, it stays on the storage until then`,
+    )
   }
   if (request.generation === 0) return base.path
   const unique = folder.uniquePath(request.generation)
