@@ -104,7 +104,7 @@ export interface ReceiveResult {
 
 /** A transfer under way. */
 export interface ReceiveHandle {
-  /** Resolves when the image is complete, verified and flushed. Rejects with a SkilfishError otherwise. */
+  /** Resolves when the image is complete, verified and flushed. Rejects with a SkilfishError otherwise, or with what the caller's sink has thrown. */
   readonly finished: Promise<ReceiveResult>
   /** Yields progress until the transfer ends; a slow consumer gets the latest only. */
   progress(): AsyncIterable<ReceiveProgress>

@@ -107,7 +107,8 @@ export interface SendResult {
 export interface SendHandle {
   /**
    * Resolves when every receiver has the whole image. Rejects with a SkilfishError otherwise: RECEIVERS_FAILED (a
-   * {@link ReceiversFailedError}, which carries the result), NO_RECEIVERS, INTERRUPTED, and those of source and network.
+   * {@link ReceiversFailedError}, which carries the result), NO_RECEIVERS, INTERRUPTED, and those of source and network;
+   * or with what the caller's source has thrown.
    */
   readonly finished: Promise<SendResult>
   /** Yields progress until the transfer ends; a slow consumer gets the latest only. */

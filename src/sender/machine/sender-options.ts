@@ -73,6 +73,7 @@ export interface ReceiverView {
   readonly state: 'live' | 'done' | 'left' | 'dropped'
   /** Why it left or was dropped. */
   readonly reason: string
+  /** Slices that it had settled by its last report. One that is `done` has settled all. */
   readonly settledCount: number
   /** Share of its packets lost since it joined, 0 to 1. */
   readonly lossRatio: number
