@@ -31,9 +31,9 @@ export function checkText(label: string, value: string | undefined): void {
 }
 
 /** @throws TypeError when the option is given, and is neither of its words */
-export function checkOffload(value: unknown): void {
-  if (value === undefined || value === 'auto' || value === 'off') return
-  throw new TypeError(`offload must be auto or off, got ${String(value)}`)
+export function checkOffload(value: 'auto' | 'off' | undefined): void {
+  if (value === undefined || ['auto', 'off'].includes(value)) return
+  throw new TypeError(`offload must be auto or off, got ${value}`)
 }
 
 /**
@@ -70,11 +70,11 @@ const WANTED: Readonly<Record<string, string>> = { signal: 'an AbortSignal', key
 /** @throws TypeError when they are no object, or one of them is not there or of another type. What is undefined counts as left out. */
 export function checkOptionTypes<Options extends object>(
   call: string,
-  options: Options,
+  options: Options | null,
   types: OptionTypes<Required<Options>>,
 ): void {
   if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`${call} takes an object of options, got ${options === null ? 'null' : typeof options}`)
+    throw new TypeError(`${call} takes an object of options, got ${String(options)}`)
   }
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(types, name)) {

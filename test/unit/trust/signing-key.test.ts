@@ -13,7 +13,9 @@ it('a pair of keys signs and verifies', () => {
 it('a private key is not taken to verify with, nor a public one to sign with', () => {
   const { privateText, publicText } = createSigningTexts()
   expect(() => parseVerifyingKey('golden.key', privateText)).toThrow('cannot use golden.key: it holds a private key')
-  expect(() => parseSigningKey('golden.key.pub', publicText)).toThrow('cannot use golden.key.pub: it holds a public key')
+  expect(() => parseSigningKey('golden.key.pub', publicText)).toThrow(
+    'cannot use golden.key.pub: it holds a public key',
+  )
 })
 
 it('keys of another kind, and what is no key, are refused', () => {
