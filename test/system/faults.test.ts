@@ -176,10 +176,10 @@ describe('a fault in the midst of a transfer', () => {
     const other = join(folder, 'other')
     await writeRandomImage(image, 48 * MIB, 7)
     await writeRandomImage(other, 32 * MIB, 8)
-    const receivers = [
-      startReceiver(lab, 1, ['--image-id', 'one', target(1)]),
-      startReceiver(lab, 2, ['--image-id', 'two', target(2)]),
-    ]
+    // A receiver that hears the other session alone gives up at once, unless it is told how long to wait.
+    const receivers = ['one', 'two'].map((imageId, index) =>
+      startReceiver(lab, index + 1, ['--image-id', imageId, '--start-timeout', '60', target(index + 1)]),
+    )
     const senders = [
       startSender(lab, ['--max-bitrate', '120M', '--image-id', 'one', image]),
       startSender(lab, ['--max-bitrate', '120M', '--image-id', 'two', other]),
