@@ -6,7 +6,14 @@ import {
   type Micros,
   type Report,
 } from '../../protocol/index.ts'
-import { AdaptiveRate, batchBytes, burstBytes, ReportSampler, TokenBucket } from '../../ratelimit/index.ts'
+import {
+  AdaptiveRate,
+  batchBytes,
+  burstBytes,
+  catchUpBytes,
+  ReportSampler,
+  TokenBucket,
+} from '../../ratelimit/index.ts'
 
 /** Share of the rate that answers may take, and how much of them may go out at once, bytes: some 15 of the largest. Ours. */
 const ANSWER_SHARE = 0.1
@@ -25,6 +32,7 @@ export class Pacer {
   readonly #packetWireBytes: number
   readonly #rate: AdaptiveRate
   readonly #bucket: TokenBucket
+  #isBusy = false
   /** What may be said in answer to receivers, without headers: a tenth of the rate. Its packets are counted by {@link spend}, too. */
   readonly answers: TokenBucket
   #intervalBeganUs: Micros
@@ -83,6 +91,16 @@ export class Pacer {
     return this.#bucket.readyAtUs(bytes)
   }
 
+  /**
+   * Whether there is more to send than may be sent. While there is, the sender that is held up catches up; what it does not use for
+   * want of data is lost.
+   */
+  setBusy(nowUs: Micros, isBusy: boolean): void {
+    if (isBusy === this.#isBusy) return
+    this.#isBusy = isBusy
+    this.#fitBucket(nowUs)
+  }
+
   /** Counts what was sent; {@link readyAtUs} must have allowed it. */
   spend(nowUs: Micros, wireBytes: number): void {
     this.#bucket.take(nowUs, wireBytes)
@@ -132,7 +150,13 @@ export class Pacer {
   #apply(nowUs: Micros): void {
     const { bitsPerSec } = this.#rate
     if (bitsPerSec === this.#bucket.bitsPerSec) return
-    this.#bucket.setRate(nowUs, bitsPerSec, burstBytes(bitsPerSec, this.#packetWireBytes))
+    this.#fitBucket(nowUs)
     this.answers.setRate(nowUs, answerRate(bitsPerSec))
+  }
+
+  #fitBucket(nowUs: Micros): void {
+    const { bitsPerSec } = this.#rate
+    const depthBytes = (this.#isBusy ? catchUpBytes : burstBytes)(bitsPerSec, this.#packetWireBytes)
+    this.#bucket.setRate(nowUs, bitsPerSec, depthBytes)
   }
 }

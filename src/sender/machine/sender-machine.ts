@@ -453,6 +453,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     let count = 0
     const group = { groupCount: this.#groupCount, grttUs: this.#roster.grttUs }
     while (count < wanted && this.#stream.nextInto(nowUs, into, count * packetBytes, group)) count++
+    this.#pacer.setBusy(nowUs, count > 0)
     if (count === 0) return undefined
     this.#countSent(nowUs, count, count * packetBytes)
     return { bytes: count * packetBytes, segmentBytes: packetBytes }
