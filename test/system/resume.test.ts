@@ -90,7 +90,7 @@ describe('going on with --resume', () => {
     run('mount', '-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', mount)
     try {
       const target = join(mount, 'target')
-      const sender = startSender(lab, ['--max-bitrate', '80M', '--receiver-timeout', '2', '--image-id', 'full', image])
+      const sender = startSender(lab, ['--max-bitrate', '80M', '--receiver-timeout', '20', '--image-id', 'full', image])
       const full = await startReceiver(lab, 1, [target]).ended
       expect([full.status, full.errorCode]).toEqual([5, 'TARGET_FULL'])
       await sender.ended
