@@ -86,6 +86,12 @@ const ERRORS = {
     remedy: 'Name a regular file, a block device or an RBD image, or pipe the data in with -',
     exit: 'storage',
   },
+  SOURCE_INCOMPLETE: {
+    meaning: 'The source is the unfinished target of another transfer',
+    remedy:
+      'Finish it with skilfish-recv --resume, or receive it again; to send its bytes as they are, pipe them in with -',
+    exit: 'storage',
+  },
   SOURCE_FAILED: {
     meaning: 'Reading the source failed',
     remedy: 'Check the device and the kernel log, then send again',

@@ -5,7 +5,6 @@ import { FecEncoder } from '../fec/index.ts'
 import {
   MachinePump,
   monotonicUs,
-  openSource,
   openSpool,
   openUdpSocket,
   parseGroup,
@@ -33,6 +32,7 @@ import { checkMaxBitrate, checkSendOptions, codecOf } from './check-options.ts'
 import { EncoderPool } from './encoder-pool.ts'
 import { FrameProducer } from './frame-producer.ts'
 import { SenderMachine, type ReceiverView, type SenderEvent } from './machine/index.ts'
+import { openImage } from './open-image.ts'
 import { sendProgress } from './send-progress.ts'
 import {
   ReceiversFailedError,
@@ -125,7 +125,7 @@ class Transfer implements SendHandle {
     const geometry = planGeometry({ ...this.#options, mtuBytes, family: group.family, isKeyed: keys.isKeyed })
     const codec = codecOf(compress)
     throwIfAborted(signal)
-    const source = typeof given === 'string' ? await openSource(given) : given
+    const source = typeof given === 'string' ? await openImage(given) : given
     let spool: Spool | undefined
     let socket: UdpSocket | undefined
     let timer: NodeJS.Timeout | undefined

@@ -62,6 +62,14 @@ describe('what cannot be opened', () => {
     expect(stderr).toMatch(/^skilfish-send: cannot open .*missing: it does not exist; .*\n {2}Check the path\n$/)
   })
 
+  it('is a source that another transfer has left unfinished', async () => {
+    const image = writeImage(10_000)
+    writeFileSync(image, 'SKILFISH INCOMPLETE IMAGE\n', { flag: 'r+' })
+    const { status, stderr } = await run('send', ...loopback(), image)
+    expect(status).toBe(5)
+    expect(stderr).toMatch(/^skilfish-send: cannot send .*: a transfer to it has not ended.*\n {2}Finish it with/)
+  })
+
   it('is told as an object with --json', async () => {
     const { status, stdout, stderr } = await run('send', ...loopback(), '--json', at('missing'))
     expect({ status, stderr }).toEqual({ status: 5, stderr: '' })
