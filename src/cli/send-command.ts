@@ -74,7 +74,7 @@ const OPTIONS = {
   name: valued('--name <TEXT>', "name of the image [source's]", parseLabel),
   imageId: valued(
     '--image-id <TEXT>',
-    'identity of the image, for --image-id of receivers [from name, size, time]',
+    'identity of the image, for --image-id of receivers [from name, size, time, packets]',
     parseLabel,
   ),
   spool: valued(

@@ -46,7 +46,10 @@ export interface SendOptions {
   readonly signKey?: string | KeyObject
   /** Name of the image, for people. Default: the source's. */
   readonly name?: string
-  /** Identity of the image, 1 to 160 characters. Default: made from the source's name, size and time of change. */
+  /**
+   * Identity of the image, 1 to 160 characters. Default: made from the source's name, size and time of change and from how it is cut and
+   * compressed, as slices that differ cannot be gone on with; of a source without an identity (a device, a pipe) another each time.
+   */
   readonly imageId?: string
   /** Path of a file that keeps what a pipe yielded, so that it can be sent again. Removed at the end. */
   readonly spool?: string
