@@ -29,9 +29,8 @@ const program = new Command('npm run bench:deployer --')
   )
   .option(
     '--only <NAMES>',
-    `of ${STUDIES.map(({ name }) => name).join(', ')}, with commas between`,
+    `of ${STUDIES.map(({ name }) => name).join(', ')}, with commas between [all]`,
     someOf('study', STUDIES),
-    STUDIES,
   )
   .option('--rounds <N>', 'how often each is measured; a round has four single switches', whole(1, 100), 5)
   .option('--mib <N>', 'size of a disk in MiB', whole(16, 4096), 256)
