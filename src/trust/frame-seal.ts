@@ -1,4 +1,12 @@
-import { createCipheriv, createDecipheriv, sign, verify, type KeyObject } from 'node:crypto'
+import {
+  createCipheriv,
+  createDecipheriv,
+  sign,
+  verify,
+  type CipherGCM,
+  type DecipherGCM,
+  type KeyObject,
+} from 'node:crypto'
 import {
   DIGEST_OFFSET,
   FRAME_HEADER_BYTES,
@@ -14,6 +22,12 @@ const ALGORITHM = 'aes-256-gcm'
 const NONCE_BYTES = 12
 
 const FIRST_CAPACITY = 1024
+
+/**
+ * What the cipher is given at a time, bytes. Node.js puts each result into memory of its own: pieces that are copied at once die young, whole
+ * frames would live until V8 has marked all of its heap. Ours.
+ */
+const PIECE_BYTES = 32_768
 
 /** What seals and opens the frames of one session: `keys` when it is keyed. */
 interface FrameContext {
@@ -60,14 +74,13 @@ export class FrameSealer {
     const sealedBytes = lengthBytes + FRAME_TAG_BYTES
     const cipher = createCipheriv(ALGORITHM, keys.get('frames'), nonceOf(slice))
     cipher.setAAD(associatedData(session, imageId, slice, sealedBytes))
-    const encrypted = cipher.update(buffer.subarray(0, lengthBytes))
+    updateInPlace(cipher, buffer.subarray(0, lengthBytes))
     cipher.final()
     const tag = cipher.getAuthTag()
     if (!this.#isFirstOrSame(slice, tag)) {
       buffer.fill(0)
       return undefined
     }
-    buffer.set(encrypted)
     buffer.set(tag, lengthBytes)
     return buffer.subarray(0, sealedBytes)
   }
@@ -101,9 +114,8 @@ export class FrameOpener {
   }
 
   /**
-   * @param sealed is left as it is, and may be given out again when this returns, unless the session is not keyed
-   * @returns the frame: memory of its own, or a part of `sealed` when the session is not keyed. Undefined when tag or signature are not
-   *   those of this slice in this session
+   * @param sealed is decrypted where it lies, and of no use when this returns undefined
+   * @returns the frame, a part of `sealed`; undefined when tag or signature are not those of this slice in this session
    */
   open(slice: number, sealed: Uint8Array): Uint8Array | undefined {
     const plain = this.#decrypt(slice, sealed)
@@ -126,14 +138,23 @@ export class FrameOpener {
     const decipher = createDecipheriv(ALGORITHM, keys.get('frames'), nonceOf(slice), options)
     decipher.setAAD(associatedData(session, imageId, slice, sealed.length))
     decipher.setAuthTag(sealed.subarray(lengthBytes))
-    const plain = decipher.update(sealed.subarray(0, lengthBytes))
+    const plain = sealed.subarray(0, lengthBytes)
+    updateInPlace(decipher, plain)
     try {
       decipher.final()
       return plain
     } catch {
-      // The tag is wrong. Nothing of `plain` leaves this function.
+      // The tag is wrong: nobody shall take it for the frame.
+      plain.fill(0)
       return undefined
     }
+  }
+}
+
+/** A stream cipher gives as many bytes as it takes. */
+function updateInPlace(cipher: CipherGCM | DecipherGCM, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+    bytes.set(cipher.update(bytes.subarray(at, at + PIECE_BYTES)), at)
   }
 }
 

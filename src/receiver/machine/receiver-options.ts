@@ -73,7 +73,7 @@ export type ReceiverEvent =
       readonly session: Id64
       readonly sender: PeerAddress
     }
-  /** A whole frame, not yet verified. The driver may read `frame` until it commands `settled` or `rejected`, which it owes for each. */
+  /** A whole frame, not yet verified. The driver may read and change `frame` until it commands `settled` or `rejected`, which it owes for each. */
   | { readonly kind: 'slice'; readonly slice: number; readonly frame: Uint8Array }
   /** The sender was started again: frames from now on, and the root digest, are sealed for this session. */
   | { readonly kind: 'adopted'; readonly session: Id64 }
