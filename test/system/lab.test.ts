@@ -55,8 +55,9 @@ describe('the wire', () => {
   test.each(['239.77.1.1', 'ff15::77'])('carries multicast to %s to every receiver', async (group) => {
     const lab = up({ receiverCount: 3 })
     const ends = await Promise.all(lab.receivers.map((host) => listen(lab, host.index, group)))
-    blast(lab, group, 100, 1000)
-    expect(await Promise.all(ends.map((end) => end()))).toEqual([100, 100, 100])
+    // No more than a socket's usual buffer holds (92 of them), for a receiver that the system does not let run meanwhile.
+    blast(lab, group, 50, 1000)
+    expect(await Promise.all(ends.map((end) => end()))).toEqual([50, 50, 50])
   })
 
   test('joins hosts by unicast, with the MTU that was asked for', () => {
