@@ -1,6 +1,7 @@
 import { createSocket, type Socket, type SocketOptions } from 'node:dgram'
 import { needsInterface, type GroupAddress, type IpFamily } from './group-address.ts'
-import { loadLibc, NO_FFI_VARIABLE } from './libc.ts'
+import { NO_FFI_VARIABLE } from './ffi.ts'
+import { loadLibc } from './libc.ts'
 import { LinuxSocket } from './linux-socket.ts'
 import { zoneOf, type NetworkInterface } from './network-interface.ts'
 

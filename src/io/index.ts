@@ -1,5 +1,6 @@
 export { keepFreedMemory } from './allocator.ts'
 export { measureDisk } from './disk-speed.ts'
+export * from './ffi.ts'
 export * from './libc.ts'
 export { openSource } from './open-source.ts'
 export { isIncompleteTarget } from './incomplete-stamp.ts'

@@ -1,5 +1,4 @@
-/** Environment variable that turns the foreign function interface off when set to anything but the empty string. */
-export const NO_FFI_VARIABLE = 'SKILFISH_NO_FFI'
+import { loadFfi, type Ffi } from './ffi.ts'
 
 /**
  * The few calls of the C library that Node.js lacks. Linux with glibc only.
@@ -29,35 +28,37 @@ export interface Libc {
   mallopt(parameter: number, value: number): number
 }
 
-let loading: Promise<Libc | undefined> | undefined
+let libc: Libc | undefined
 
 /**
  * Loads the C library through the optional package `koffi`, once per process, on first use (about 10 ms).
  *
  * @returns undefined, never an error, where that cannot be: koffi is not installed or has no binary for this platform, the
- * system is not Linux with glibc, a symbol is missing, or {@link NO_FFI_VARIABLE} is set.
+ * system is not Linux with glibc, a symbol is missing, or `NO_FFI_VARIABLE` is set.
  */
-export function loadLibc(): Promise<Libc | undefined> {
-  if (process.platform !== 'linux' || process.env[NO_FFI_VARIABLE]) return Promise.resolve(undefined)
-  loading ??= bindFunctions().catch(() => undefined)
-  return loading
+export async function loadLibc(): Promise<Libc | undefined> {
+  const ffi = await loadFfi()
+  if (ffi === undefined) return undefined
+  try {
+    return (libc ??= bindFunctions(ffi))
+  } catch {
+    return undefined
+  }
 }
 
 type Int = number
 type Int64 = number | bigint
 
-async function bindFunctions(): Promise<Libc> {
-  const { default: koffi } = await import('koffi')
+function bindFunctions(ffi: Ffi): Libc {
   // Named by its version, so that musl, which has other symbols, is not taken for glibc.
-  const library = koffi.load('libc.so.6')
+  const library = ffi.load('libc.so.6')
   // The names that end in 64 take 64-bit offsets on every architecture; the plain ones do not on 32-bit systems.
   const lseek = library.func('int64_t lseek64(int fd, int64_t offset, int whence)') as (
     ...args: [Int, Int64, Int]
   ) => Int64
-  const fallocate = library.func('int fallocate64(int fd, int mode, int64_t offset, int64_t length)')
-  const fallocateAsync = fallocate.async as (
-    ...args: [Int, Int, Int64, Int64, (error: null, result: Int) => void]
-  ) => void
+  const fallocate = library.func('int fallocate64(int fd, int mode, int64_t offset, int64_t length)') as {
+    async(...args: [Int, Int, Int64, Int64, (error: null, result: Int) => void]): void
+  }
   const socket = library.func('int socket(int domain, int type, int protocol)') as (...args: [Int, Int, Int]) => Int
   const bind = library.func('int bind(int fd, const uint8_t *address, uint32_t length)') as (
     ...args: [Int, Uint8Array, Int]
@@ -71,13 +72,13 @@ async function bindFunctions(): Promise<Libc> {
   const close = library.func('int close(int fd)') as (fd: Int) => Int
   const mallopt = library.func('int mallopt(int parameter, int value)') as (...args: [Int, Int]) => Int
 
-  const orErrno = (result: Int64): number => (result < 0 ? -koffi.errno() : Number(result))
+  const orErrno = (result: Int64): number => (result < 0 ? -ffi.errno() : Number(result))
   return {
     lseek: (fd, offset, whence) => orErrno(lseek(fd, offset, whence)),
     fallocate: (fd, mode, offset, lengthBytes) =>
       new Promise((resolve) => {
         // Koffi restores the worker thread's errno for the time of this callback.
-        fallocateAsync(fd, mode, offset, lengthBytes, (_error, result) => resolve(orErrno(result)))
+        fallocate.async(fd, mode, offset, lengthBytes, (_error, result) => resolve(orErrno(result)))
       }),
     socket: (domain, type, protocol) => orErrno(socket(domain, type, protocol)),
     bind: (fd, address) => orErrno(bind(fd, address, address.length)),

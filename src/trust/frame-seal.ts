@@ -1,12 +1,4 @@
-import {
-  createCipheriv,
-  createDecipheriv,
-  sign,
-  verify,
-  type CipherGCM,
-  type DecipherGCM,
-  type KeyObject,
-} from 'node:crypto'
+import { sign, verify, type KeyObject } from 'node:crypto'
 import {
   DIGEST_OFFSET,
   FRAME_HEADER_BYTES,
@@ -14,26 +6,19 @@ import {
   FRAME_TAG_BYTES,
   type Id64,
 } from '../protocol/index.ts'
-import { sessionBytes, type SessionKeys } from './session-keys.ts'
-
-const ALGORITHM = 'aes-256-gcm'
+import type { FrameCipher } from './frame-cipher.ts'
+import { sessionBytes } from './session-keys.ts'
 
 /** Bytes of a nonce of AES-GCM (NIST SP 800-38D): the slice's index behind zeros. */
 const NONCE_BYTES = 12
 
 const FIRST_CAPACITY = 1024
 
-/**
- * What the cipher is given at a time, bytes. Node.js puts each result into memory of its own: pieces that are copied at once die young, whole
- * frames would live until V8 has marked all of its heap. Ours.
- */
-const PIECE_BYTES = 32_768
-
-/** What seals and opens the frames of one session: `keys` when it is keyed. */
+/** What seals and opens the frames of one session: `cipher` when it is keyed. */
 interface FrameContext {
   readonly session: Id64
   readonly imageId: string
-  readonly keys?: SessionKeys | undefined
+  readonly cipher?: FrameCipher | undefined
 }
 
 /**
@@ -54,7 +39,7 @@ export class FrameSealer {
   constructor(context: FrameContext & { readonly signKey?: KeyObject | undefined }) {
     this.#context = context
     this.#signKey = context.signKey
-    const tagBytes = context.keys === undefined ? 0 : FRAME_TAG_BYTES
+    const tagBytes = context.cipher === undefined ? 0 : FRAME_TAG_BYTES
     this.extraBytes = (context.signKey === undefined ? 0 : FRAME_SIGNATURE_BYTES) + tagBytes
   }
 
@@ -64,19 +49,16 @@ export class FrameSealer {
    * @returns the sealed frame, a part of `buffer`; undefined when the slice is not what it was the first time, and `buffer` is wiped
    */
   seal(slice: number, buffer: Uint8Array, frameBytes: number): Uint8Array | undefined {
-    const { session, imageId, keys } = this.#context
+    const { session, imageId, cipher } = this.#context
     let lengthBytes = frameBytes
     if (this.#signKey !== undefined) {
       buffer.set(sign(null, signedPart(this.#context, slice, buffer), this.#signKey), lengthBytes)
       lengthBytes += FRAME_SIGNATURE_BYTES
     }
-    if (keys === undefined) return buffer.subarray(0, lengthBytes)
+    if (cipher === undefined) return buffer.subarray(0, lengthBytes)
     const sealedBytes = lengthBytes + FRAME_TAG_BYTES
-    const cipher = createCipheriv(ALGORITHM, keys.get('frames'), nonceOf(slice))
-    cipher.setAAD(associatedData(session, imageId, slice, sealedBytes))
-    updateInPlace(cipher, buffer.subarray(0, lengthBytes))
-    cipher.final()
-    const tag = cipher.getAuthTag()
+    const associated = associatedData(session, imageId, slice, sealedBytes)
+    const tag = cipher.seal(nonceOf(slice), associated, buffer.subarray(0, lengthBytes))
     if (!this.#isFirstOrSame(slice, tag)) {
       buffer.fill(0)
       return undefined
@@ -130,31 +112,16 @@ export class FrameOpener {
   }
 
   #decrypt(slice: number, sealed: Uint8Array): Uint8Array | undefined {
-    const { session, imageId, keys } = this.#context
-    if (keys === undefined) return sealed
+    const { session, imageId, cipher } = this.#context
+    if (cipher === undefined) return sealed
     const lengthBytes = sealed.length - FRAME_TAG_BYTES
     if (lengthBytes < FRAME_HEADER_BYTES) return undefined
-    const options = { authTagLength: FRAME_TAG_BYTES }
-    const decipher = createDecipheriv(ALGORITHM, keys.get('frames'), nonceOf(slice), options)
-    decipher.setAAD(associatedData(session, imageId, slice, sealed.length))
-    decipher.setAuthTag(sealed.subarray(lengthBytes))
     const plain = sealed.subarray(0, lengthBytes)
-    updateInPlace(decipher, plain)
-    try {
-      decipher.final()
-      return plain
-    } catch {
-      // The tag is wrong: nobody shall take it for the frame.
-      plain.fill(0)
-      return undefined
-    }
-  }
-}
-
-/** A stream cipher gives as many bytes as it takes. */
-function updateInPlace(cipher: CipherGCM | DecipherGCM, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
-    bytes.set(cipher.update(bytes.subarray(at, at + PIECE_BYTES)), at)
+    const associated = associatedData(session, imageId, slice, sealed.length)
+    if (cipher.open(nonceOf(slice), associated, plain, sealed.subarray(lengthBytes))) return plain
+    // Nobody shall take it for the frame.
+    plain.fill(0)
+    return undefined
   }
 }
 

@@ -2,8 +2,10 @@ import type { KeyObject } from 'node:crypto'
 import { readKeyFile } from '../io/index.ts'
 import type { Id64, SenderTrust, TrustMode } from '../protocol/index.ts'
 import { hasTag, signatureOf, tagOf } from './control-seal.ts'
+import { frameCipher } from './frame-cipher.ts'
 import { FrameSealer } from './frame-seal.ts'
 import { loadGroupKey } from './group-key.ts'
+import { loadOpenSsl, type OpenSsl } from './openssl.ts'
 import { NhPacketGuard } from './packet-guard.ts'
 import { blindDigest, SessionKeys } from './session-keys.ts'
 import { parseSigningKey } from './signing-key.ts'
@@ -21,9 +23,12 @@ export interface SenderSession {
 /** The keys that a sender was given. */
 export class SenderKeys implements TrustMode {
   readonly #groupKey: KeyObject | undefined
+  readonly #openSsl: OpenSsl | undefined
   readonly #signKey: KeyObject | undefined
 
-  constructor(groupKey?: KeyObject, signKey?: KeyObject) {
+  /** @param openSsl for the frames of keyed sessions, where it is to be had: faster than `node:crypto`, which does as well */
+  constructor(groupKey?: KeyObject, signKey?: KeyObject, openSsl?: OpenSsl) {
+    this.#openSsl = openSsl
     this.#groupKey = groupKey
     this.#signKey = signKey
   }
@@ -39,7 +44,8 @@ export class SenderKeys implements TrustMode {
     const { signKey } = options
     const signer =
       typeof signKey === 'string' ? parseSigningKey(signKey, await readKeyFile(signKey, 'secret')) : signKey
-    return new SenderKeys(await loadGroupKey(options.key), signer)
+    const groupKey = await loadGroupKey(options.key)
+    return new SenderKeys(groupKey, signer, groupKey && (await loadOpenSsl()))
   }
 
   get isKeyed(): boolean {
@@ -55,8 +61,9 @@ export class SenderKeys implements TrustMode {
     const [signKey, { isKeyed, isSigned }] = [this.#signKey, this]
     if (!isKeyed && !isSigned) return { rootDigest: (plain) => plain }
     const keys = this.#groupKey && new SessionKeys(this.#groupKey, session)
+    const cipher = keys && frameCipher(keys.get('frames'), this.#openSsl)
     return {
-      sealer: new FrameSealer({ session, imageId, keys, signKey }),
+      sealer: new FrameSealer({ session, imageId, cipher, signKey }),
       trust: {
         ...{ isKeyed, isSigned },
         ...(signKey && { sign: (bytes) => signatureOf(signKey, bytes) }),

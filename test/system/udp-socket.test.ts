@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from 'vitest'
-import { loadLibc, NO_FFI_VARIABLE } from '../../src/io/libc.ts'
+import { NO_FFI_VARIABLE } from '../../src/io/ffi.ts'
+import { loadLibc } from '../../src/io/libc.ts'
 import { runCommand } from '../lab/command.ts'
 import type { Lab, LabHost } from '../lab/lab.ts'
 import { CompiledIo, type IoProcess } from './io-process.ts'

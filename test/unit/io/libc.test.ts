@@ -3,7 +3,8 @@ import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { keepFreedMemory } from '../../../src/io/allocator.ts'
-import { loadLibc, NO_FFI_VARIABLE } from '../../../src/io/libc.ts'
+import { NO_FFI_VARIABLE } from '../../../src/io/ffi.ts'
+import { loadLibc } from '../../../src/io/libc.ts'
 
 const libc = await loadLibc()
 

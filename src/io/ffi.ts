@@ -1,0 +1,28 @@
+/** Environment variable that turns the foreign function interface off when set to anything but the empty string. */
+export const NO_FFI_VARIABLE = 'SKILFISH_NO_FFI'
+
+/** What we use of the package `koffi`, which may be missing where our types are read. */
+export interface Ffi {
+  /**
+   * Opens a library by its name, or with null this program together with the libraries that it is linked with.
+   * `func` takes a function's prototype in C and returns it, to be cast to its type. Both throw when there is no such thing.
+   */
+  load(name: string | null): { func(prototype: string): unknown }
+  /** That of the last call on this thread. */
+  errno(): number
+}
+
+/**
+ * Loads the foreign function interface (the optional package `koffi`), for Linux only.
+ *
+ * @returns undefined, never an error, where it cannot be used: koffi is not installed or has no binary for this platform, the system
+ * is not Linux, or {@link NO_FFI_VARIABLE} is set.
+ */
+export async function loadFfi(): Promise<Ffi | undefined> {
+  if (process.platform !== 'linux' || process.env[NO_FFI_VARIABLE]) return undefined
+  try {
+    return (await import('koffi')).default
+  } catch {
+    return undefined
+  }
+}
