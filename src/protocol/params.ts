@@ -94,8 +94,17 @@ export const MAX_GRTT_US = 2_000_000
 /** Backoff factor K: a receiver waits up to K × GRTT before it NACKs (the form is that of RFC 5401, 4 the default of NORM, RFC 5740). */
 export const BACKOFF_FACTOR = 4
 
-/** Groups of at most this many receivers scale their backoff down: there is little to suppress. Ours. */
+/** In groups of at most this many receivers NACKs need not suppress each other: there are few. Ours. */
 export const SMALL_GROUP_COUNT = 8
+
+/** Groups of this many receivers and more have the whole backoff of K × GRTT; between, it grows with the logarithm. Ours. */
+export const LARGE_GROUP_COUNT = 64
+
+/**
+ * Longest backoff in small groups, microseconds, whatever the round trip: one NACK names what came due meanwhile. Ours: a busy host's
+ * round trips grow to 50 ms, and by K × GRTT repairs took longer than a receiver's buffers last (docs/decisions/0012).
+ */
+export const GATHER_US = 10_000
 
 /** Reports that the whole group sends a second, at most: the interval grows with the group. Ours; RFC 3550 section 6.2 for the idea. */
 export const REPORTS_PER_SEC = 200

@@ -1,6 +1,8 @@
 import {
   BACKOFF_FACTOR,
+  GATHER_US,
   JOINS_PER_SEC,
+  LARGE_GROUP_COUNT,
   MIN_SPREAD_US,
   REPORT_INTERVAL_MS,
   REPORTS_PER_SEC,
@@ -9,12 +11,14 @@ import {
 } from './params.ts'
 
 /**
- * The longest backoff before a NACK, microseconds: K × GRTT in groups where NACKs must suppress each other (RFC 5401), less
- * in small ones, none for a single receiver.
+ * The longest backoff before a NACK, microseconds: K × GRTT in groups where NACKs must suppress each other (RFC 5401), just long enough
+ * to gather what is due in small ones, none for a single receiver.
  */
 export function backoffWindowUs(groupCount: number, grttUs: number): number {
-  const share = Math.min(1, Math.log2(Math.max(1, groupCount)) / Math.log2(SMALL_GROUP_COUNT))
-  return Math.round(BACKOFF_FACTOR * grttUs * share)
+  if (groupCount <= 1) return 0
+  const share = Math.log2(groupCount / SMALL_GROUP_COUNT) / Math.log2(LARGE_GROUP_COUNT / SMALL_GROUP_COUNT)
+  const wholeUs = BACKOFF_FACTOR * grttUs
+  return Math.round(Math.max(Math.min(GATHER_US, wholeUs), wholeUs * Math.min(1, share)))
 }
 
 /** How long the sender collects NACKs of a slice before it repairs, microseconds: the longest backoff and half a round trip. */

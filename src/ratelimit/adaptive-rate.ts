@@ -303,7 +303,9 @@ export class AdaptiveRate {
 
   /** Packets of a sample that may be lost without meaning: the tolerated share, three standard deviations, and one. */
   #toleratedLoss(packets: number, isQueued: boolean): number {
-    const share = Math.max(isQueued ? 0 : TOLERATED_LOSS_RATIO, this.#mediumLossRatio * MEDIUM_MARGIN)
+    // Doubling overshoots by so much that it loses far more; less than this, with waits at busy hosts, would end it for nothing.
+    const isTolerant = !isQueued || this.#isStarting
+    const share = Math.max(isTolerant ? TOLERATED_LOSS_RATIO : 0, this.#mediumLossRatio * MEDIUM_MARGIN)
     const expected = Math.max(packets, LUMP_PACKETS) * share
     return expected + 3 * Math.sqrt(expected) + 1
   }

@@ -208,7 +208,7 @@ export class NackScheduler {
       if (due.length === LIMITS.slicesPerMessage) break
     }
     for (const open of due) {
-      if (!this.#mayBeUnderWay(open)) this.#assembly.countLosses(open)
+      if (!this.#mayBeUnderWay(open)) this.#assembly.endFirstPass(open)
       open.quietUntilUs = nowUs + this.#quietUs(open.askedInVain++, symbolCount)
     }
     const missing = this.#assembly.freeCount > 0 ? this.#collectMissing(nowUs) : []
@@ -277,7 +277,7 @@ export class NackScheduler {
   /** When the slice may be named in a NACK. */
   #dueUs(open: OpenSlice): number {
     // Of a slice whose repair is arriving, the rest is at most a round trip behind.
-    const waitUs = this.reorderUs + (open.isCounted ? 2 * this.#grttUs : 0)
+    const waitUs = this.reorderUs + (open.isPassed ? 2 * this.#grttUs : 0)
     const isLatest = open.slice >= this.#assembly.begunCount - 1
     return Math.max(open.lastHeardUs + waitUs, open.quietUntilUs, isLatest ? this.#tailDueUs : 0)
   }

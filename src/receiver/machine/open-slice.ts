@@ -16,13 +16,15 @@ export class OpenSlice {
   heardEnd = 0
   /** Symbol index heard last; -1: none. The sender goes up from one to the next, and round. */
   lastIndex = -1
+  /** Symbols of the first pass below this have been heard or counted as lost. */
+  accountedEnd = 0
   lastHeardUs = 0
   /** No NACK before this time. */
   quietUntilUs = 0
   /** NACKs since a symbol last arrived. */
   askedInVain = 0
-  /** True once the losses of its first pass are counted; what comes now is repair. */
-  isCounted = false
+  /** True once the first pass is over, with its losses counted; what comes now is repair. */
+  isPassed = false
   /** The sender will mend it after the main pass. */
   isDeferred = false
   /** Packets that named another frame length. */
@@ -64,10 +66,10 @@ export class OpenSlice {
     this.slice = slice
     this.frameBytes = frameBytes
     this.sourceCount = sourceSymbolCount(frameBytes, this.#symbolBytes)
-    this.heldCount = this.sourcesHeld = this.heardEnd = 0
+    this.heldCount = this.sourcesHeld = this.heardEnd = this.accountedEnd = 0
     this.lastIndex = -1
     this.lastHeardUs = this.quietUntilUs = this.askedInVain = this.#conflictCount = 0
-    this.isCounted = this.isDeferred = false
+    this.isPassed = this.isDeferred = false
     this.#symbolIn.fill(0)
     this.#placeOf.fill(0)
   }

@@ -61,9 +61,10 @@ export class Reporter {
     if (nowUs < this.#nextUs) return undefined
     this.start(nowUs, reportIntervalMs, 1 - JITTER + 2 * JITTER * this.#random())
     const receivedPackets = packets - this.#reportedPackets
-    const lostPackets = assembly.lostPackets - this.#reportedLosses
+    // Packets that came late are taken off again, if need be from the losses of the next report.
+    const lostPackets = Math.max(0, assembly.lostPackets - this.#reportedLosses)
     this.#reportedPackets = packets
-    this.#reportedLosses = assembly.lostPackets
+    this.#reportedLosses += lostPackets
     // Slices that wait for repair fill buffers too, but a lower rate would not empty them: they count once they leave no room, and
     // only where a lower rate leaves them more time than any repair takes.
     const { rateBitsPerSec } = announce

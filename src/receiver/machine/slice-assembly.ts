@@ -3,6 +3,9 @@ import { OpenSlice } from './open-slice.ts'
 import type { ReceiverMachineOptions, SymbolDecoder } from './receiver-options.ts'
 import { SettledMap } from './settled-map.ts'
 
+/** Two NACKs may be lost, or their repairs. Ours. */
+const VAIN_NACK_COUNT = 3
+
 /** A frame that is whole. */
 export interface WholeFrame {
   readonly slice: number
@@ -193,12 +196,12 @@ export class SliceAssembly {
       open.begin(slice, frameBytes)
     }
     this.#latest = open
-    if (open.isCounted && open.lastIndex >= 0) this.lostPackets += Math.max(0, symbolIndex - open.lastIndex - 1)
-    open.lastIndex = symbolIndex
+    const isNew = open.add(symbolIndex, bytes, symbolAt)
+    this.#countGap(open, symbolIndex, isNew)
     open.lastHeardUs = nowUs
     open.askedInVain = 0
     open.isDeferred = false
-    if (!open.add(symbolIndex, bytes, symbolAt)) this.duplicatePackets++
+    if (!isNew) this.duplicatePackets++
     else if (open.isWhole) this.#complete(open)
   }
 
@@ -220,12 +223,32 @@ export class SliceAssembly {
     this.#excusedSlice = slice
   }
 
-  /** Counts the losses of an open slice that is about to be asked for: once a slice. */
-  countLosses(open: OpenSlice): void {
-    if (open.isCounted) return
-    open.isCounted = true
+  /** The first pass has sent all of an open slice, which is about to be asked for: what has not come is lost. */
+  endFirstPass(open: OpenSlice): void {
+    if (open.isPassed) return
+    this.#countTail(open)
+    open.isPassed = true
     open.lastIndex = Math.max(open.lastIndex, open.sourceCount - 1)
-    if (open.slice >= (this.#listensFrom ?? 0)) this.lostPackets += open.sourceCount - open.sourcesHeld
+  }
+
+  /**
+   * Counts losses when they show, not when the slice is asked for: a rate that has changed since would make too much or too little of them.
+   * A symbol of the first pass that comes after all was not lost.
+   */
+  #countGap(open: OpenSlice, symbolIndex: number, isNew: boolean): void {
+    if (open.isPassed) {
+      if (open.lastIndex >= 0) this.lostPackets += Math.max(0, symbolIndex - open.lastIndex - 1)
+    } else if (open.slice >= (this.#listensFrom ?? 0)) {
+      if (symbolIndex >= open.accountedEnd) this.lostPackets += symbolIndex - open.accountedEnd
+      else if (isNew) this.lostPackets--
+    }
+    open.accountedEnd = Math.max(open.accountedEnd, symbolIndex + 1)
+    open.lastIndex = symbolIndex
+  }
+
+  #countTail(open: OpenSlice): void {
+    if (open.slice >= (this.#listensFrom ?? 0)) this.lostPackets += Math.max(0, open.sourceCount - open.accountedEnd)
+    open.accountedEnd = Math.max(open.accountedEnd, open.sourceCount)
   }
 
   /** Takes over what an earlier run has settled. Nothing of these is needed. Before any slice was handed out. */
@@ -255,6 +278,8 @@ export class SliceAssembly {
   #reach(nowUs: number, begunCount: number): void {
     const from = this.#begunCount - (this.#isLatestHeard || this.#begunCount === 0 ? 0 : 1)
     this.lostPackets += this.settled.unsettledCount(from, begunCount - 1) * this.#typicalSourceCount
+    const passed = this.open.get(this.#begunCount - 1)
+    if (passed?.isPassed === false) this.#countTail(passed)
     this.#begunCount = begunCount
     this.#isLatestHeard = false
     this.#lastDataUs = nowUs
@@ -271,7 +296,7 @@ export class SliceAssembly {
     }
     open.begin(slice, frameBytes)
     // Losses of slices passed over have been counted.
-    open.isCounted = slice < this.#begunCount - 1 || slice === this.#excusedSlice
+    open.isPassed = slice < this.#begunCount - 1 || slice === this.#excusedSlice
     this.open.set(slice, open)
     this.#typicalSourceCount = open.sourceCount
     this.#hasChanged = true
@@ -287,14 +312,14 @@ export class SliceAssembly {
   }
 
   /**
-   * Gives up the emptiest of the open slices that the sender will mend only after the main pass; when there is none, of those that
-   * come after this one and are less than half full. So the pool neither fills up with what cannot be finished soon, nor do newer
+   * Gives up the emptiest of the open slices that the sender will mend only after the main pass, as it said or as NACKs in vain show;
+   * when there is none, of those that come after this one and are less than half full. So the pool neither fills up with what cannot be finished soon, nor do newer
    * slices stop older ones.
    */
   #evictFor(slice: number): OpenSlice | undefined {
     let emptiest: OpenSlice | undefined
     for (const open of this.open.values()) {
-      const mayGo = open.isDeferred || (open.slice > slice && open.heldCount * 2 < open.sourceCount)
+      const mayGo = waitsForMending(open) || (open.slice > slice && open.heldCount * 2 < open.sourceCount)
       if (!mayGo || (emptiest !== undefined && rank(open) >= rank(emptiest))) continue
       emptiest = open
     }
@@ -307,7 +332,7 @@ export class SliceAssembly {
   }
 
   #complete(open: OpenSlice): void {
-    this.countLosses(open)
+    this.endFirstPass(open)
     this.parityUsed += open.rebuild(this.#decoder)
     this.open.delete(open.slice)
     this.#latest = undefined
@@ -334,5 +359,8 @@ export class SliceAssembly {
   }
 }
 
-/** Order of eviction: deferred slices first, then the emptiest. */
-const rank = (open: OpenSlice): number => (open.isDeferred ? 0 : 256) + open.heldCount
+/** A sender that has put this receiver off for being slow does not answer its NACKs. */
+const waitsForMending = (open: OpenSlice): boolean => open.isDeferred || open.askedInVain >= VAIN_NACK_COUNT
+
+/** Order of eviction: slices that wait for the mending first, then the emptiest. */
+const rank = (open: OpenSlice): number => (waitsForMending(open) ? 0 : 256) + open.heldCount

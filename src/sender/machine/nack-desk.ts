@@ -13,8 +13,6 @@ export interface NackState {
   readonly passSlice: number
   /** The main pass is under way. */
   readonly isPassing: boolean
-  /** Put everything off until the main pass is over. */
-  readonly isPutOff: boolean
   /** Where the NACK came from, and how many symbols the rate allows. */
   readonly address: string
   readonly symbolsPerSec: number
@@ -55,11 +53,6 @@ export class NackDesk {
       [...deficits, ...missing].some((asked) => this.#isGone('slice' in asked ? asked.slice : asked.first))
     ) {
       return false
-    }
-    if (state.isPutOff) {
-      for (const asked of deficits) this.#outbox.echoDeferred({ first: asked.slice, count: 1 })
-      for (const range of missing) this.#outbox.echoDeferred(range)
-      return true
     }
     const dueUs = nowUs + aggregationUs(state.groupCount, state.grttUs)
     const guardUs = holdoffUs(state.groupCount, state.grttUs) / 2

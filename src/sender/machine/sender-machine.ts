@@ -346,13 +346,14 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
 
   #handleNack(nowUs: Micros, { address }: PeerAddress, nack: Nack): void {
     this.#counters.nacks++
-    const isPutOff = this.#slow.isPutOff(nack.receiver)
-    if (!isPutOff) this.#stream.noteNack(nack)
+    // Not answered either: an echo would silence those who want the same and are not slow.
+    if (this.#slow.isPutOff(nack.receiver)) return
+    this.#stream.noteNack(nack)
     const { grttUs } = this.#roster
     const groupCount = this.#groupCount
     const symbolsPerSec = this.#pacer.packetsPerSec
     const isPassing = this.#phase === 'sending'
-    const state = { groupCount, grttUs, passSlice: this.#stream.passSlice, isPassing, isPutOff, address, symbolsPerSec }
+    const state = { groupCount, grttUs, passSlice: this.#stream.passSlice, isPassing, address, symbolsPerSec }
     if (this.#nackDesk.take(nowUs, nack, state)) return
     // Its Join is under way, and it will ask again: the result should name it.
     if (!this.#roster.isNamed(nack.receiver)) return

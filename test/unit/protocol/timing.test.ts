@@ -13,18 +13,23 @@ describe('the timers of feedback', () => {
   it.each([
     [0, 0],
     [1, 0],
-    [2, 13_333],
-    [4, 26_667],
-    [8, 40_000],
-    [9, 40_000],
+    [2, 10_000],
+    [8, 10_000],
+    [16, 13_333],
+    [64, 40_000],
     [10_000, 40_000],
   ])('let %i receivers back off for up to %i microseconds at a GRTT of 10 ms', (groupCount, windowUs) => {
     expect(backoffWindowUs(groupCount, 10_000)).toBe(windowUs)
   })
 
+  it('do not let few receivers wait longer for the round trips of busy hosts', () => {
+    expect(backoffWindowUs(8, 60_000)).toBe(10_000)
+    expect(backoffWindowUs(8, 1000)).toBe(4000)
+  })
+
   it('wait longer the farther they are from the loss', () => {
-    expect(aggregationUs(8, 10_000)).toBe(45_000)
-    expect(holdoffUs(8, 10_000)).toBe(65_000)
+    expect(aggregationUs(64, 10_000)).toBe(45_000)
+    expect(holdoffUs(64, 10_000)).toBe(65_000)
     expect(aggregationUs(1, 10_000)).toBe(5000)
     expect(holdoffUs(1, 10_000)).toBe(25_000)
   })

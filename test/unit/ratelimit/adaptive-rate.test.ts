@@ -214,14 +214,36 @@ describe('AdaptiveRate', () => {
     expect(rate.bitsPerSec).toBe(Math.round(200e6 * 0.9 * ratio))
   })
 
-  it("takes a small loss for the medium's own without a queue, and for a sign of congestion with one", () => {
+  describe('a small loss', () => {
     const counts = { receivedPackets: 1990, lostPackets: 10 }
-    const calm = new AdaptiveRate(0, PACKET_BYTES)
-    calm.handleSample(150_000, sampleOf(150_000, counts), GRTT_US)
-    expect(calm.bitsPerSec).toBe(200e6)
-    const crowded = new AdaptiveRate(0, PACKET_BYTES)
-    crowded.handleSample(150_000, sampleOf(150_000, { ...counts, queueDelayUs: 40_000 }), GRTT_US)
-    expect(crowded.bitsPerSec).toBeLessThan(150e6)
+    const queued = { ...counts, queueDelayUs: 40_000 }
+    /** One that has met trouble, whose doubling is over. */
+    const settled = (): AdaptiveRate => {
+      const rate = new AdaptiveRate(0, PACKET_BYTES)
+      rate.handleSample(150_000, sampleOf(150_000, { receivedPackets: 900, lostPackets: 100 }), GRTT_US)
+      return rate
+    }
+
+    it("is taken for the medium's own without a queue", () => {
+      const rate = settled()
+      const before = rate.bitsPerSec
+      rate.handleSample(400_000, sampleOf(400_000, counts), GRTT_US)
+      expect(rate.bitsPerSec).toBe(before)
+    })
+
+    it('is a sign of congestion with one', () => {
+      const rate = settled()
+      const before = rate.bitsPerSec
+      rate.handleSample(400_000, sampleOf(400_000, queued), GRTT_US)
+      expect(rate.bitsPerSec).toBeLessThan(before * 0.8)
+    })
+
+    it('does not end the doubling, which would lose far more: hosts are busy at first', () => {
+      const rate = new AdaptiveRate(0, PACKET_BYTES)
+      rate.handleSample(150_000, sampleOf(150_000, queued), GRTT_US)
+      expect(rate.bitsPerSec).toBe(200e6)
+      expect(rate.isDoubling).toBe(true)
+    })
   })
 
   it("knows the medium's own loss again when there is a queue", () => {

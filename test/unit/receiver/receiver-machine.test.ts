@@ -164,7 +164,8 @@ describe('slices', () => {
     const sourceCount = sender.sourceCount(0)
     hand.hear(sender.data(0, sourceCount + 7), ...sender.slice(0, 0, 5).reverse(), sender.data(0, sourceCount))
     expect(hand.frames.get(0)).toEqual(sender.frames[0])
-    expect(hand.machine.stats()).toMatchObject({ parityUsed: 2, lostPackets: 2 })
+    // Two of the source symbols, and the parity between the two that came.
+    expect(hand.machine.stats()).toMatchObject({ parityUsed: 2, lostPackets: 8 })
   })
 
   test('duplicates are counted and ignored: of open, whole and settled slices', () => {
@@ -247,7 +248,8 @@ describe('buffers', () => {
     expect(hand.order).toEqual([0])
     hand.hear(...sender.slice(2))
     expect(hand.order).toEqual([0, 2])
-    expect(hand.machine.stats().lostPackets).toBe(0)
+    // The first symbol of slice 1. That of slice 0 was late, and what was dropped here was not lost.
+    expect(hand.machine.stats().lostPackets).toBe(1)
   })
 
   test('of slices that the sender has put off go to those that it sends now', () => {
@@ -265,6 +267,20 @@ describe('buffers', () => {
     const hand = Hand.joined(sender, { bufferSlices: 2 })
     hand.hear(...sender.slice(3, 0), sender.data(4, 0), ...sender.slice(1))
     expect(hand.order).toEqual([1])
+  })
+})
+
+describe('buffers of slices that are asked for in vain', () => {
+  test('go to newer ones: the sender has put this receiver off', () => {
+    const sender = new HandSender([16_000, 16_000, 16_000, 16_000])
+    const hand = Hand.joined(sender, { bufferSlices: 2 })
+    hand.hear(...sender.slice(0, 4), ...sender.slice(1, 4, 5), sender.data(2, 0))
+    while (hand.messages('nack').length < 3) hand.pass(1000)
+    hand.hear(...sender.slice(2))
+    expect(hand.order).toEqual([2])
+    // The emptier went, the other is still there.
+    hand.hear(...sender.slice(0, 0, 1, 2, 3), sender.data(0, 4))
+    expect(hand.order).toEqual([2, 0])
   })
 })
 
@@ -290,6 +306,32 @@ describe('reports', () => {
     })
     expect(first!.lostPackets + second!.lostPackets).toBeGreaterThanOrEqual(3)
     expect(second).toMatchObject({ receivedPackets: 0 })
+  })
+
+  test('count losses as they show: gaps at once, the end of a slice when the next begins', () => {
+    const sender = new HandSender([16_000, 16_000])
+    const hand = Hand.joined(sender)
+    const last = sender.sourceCount(0) - 1
+    hand.hear(sender.data(0, 0), sender.data(0, 3))
+    expect(hand.machine.stats().lostPackets).toBe(2)
+    hand.hear(...sender.slice(0, 0, 1, 2, 3, last))
+    expect(hand.machine.stats().lostPackets).toBe(2)
+    hand.hear(sender.data(1, 0))
+    expect(hand.machine.stats().lostPackets).toBe(3)
+    // Asking for them does not count them again.
+    hand.pass(100_000)
+    expect(hand.messages('nack')).not.toEqual([])
+    expect(hand.machine.stats().lostPackets).toBe(3)
+  })
+
+  test('take back what was late, also behind the next slice', () => {
+    const sender = new HandSender([16_000, 16_000])
+    const hand = Hand.joined(sender)
+    const last = sender.sourceCount(0) - 1
+    hand.hear(...sender.slice(0, 4, last), sender.data(1, 0))
+    expect(hand.machine.stats().lostPackets).toBe(2)
+    hand.hear(sender.data(0, last), sender.data(0, 4))
+    expect(hand.machine.stats().lostPackets).toBe(0)
   })
 
   test('count slices passed over as lost, and the last of a run-down transfer at End', () => {
