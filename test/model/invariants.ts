@@ -8,8 +8,10 @@ import {
   frameBytesAt,
   LIMITS,
   MAX_SLICE_BYTES,
+  PACKET_TAG_BYTES,
   PacketType,
   packetTypeAt,
+  peekSealed,
   RootDigest,
   sliceIndexAt,
   symbolIndexAt,
@@ -31,6 +33,7 @@ const ECHOES = LIMITS.slicesPerMessage + LIMITS.rangesPerMessage
 export interface Bounds {
   readonly windowSlices: number
   readonly maxBitrate: number | undefined
+  readonly keys?: { readonly isKeyed: boolean }
 }
 
 /**
@@ -39,6 +42,7 @@ export interface Bounds {
  */
 export class Invariants {
   readonly #bounds: Bounds
+  readonly #tagBytes: number
   readonly #sliceBytes: number
   /** The image as it must be on every target. */
   #image: SyntheticImage | undefined
@@ -51,6 +55,7 @@ export class Invariants {
 
   constructor(bounds: Bounds, sliceBytes: number) {
     this.#bounds = bounds
+    this.#tagBytes = bounds.keys?.isKeyed === true ? PACKET_TAG_BYTES : 0
     this.#sliceBytes = sliceBytes
   }
 
@@ -93,7 +98,7 @@ export class Invariants {
     if (image === undefined) return
     for (let at = 0; at < bytes.length; at += segmentBytes) {
       const packet = bytes.subarray(at, at + segmentBytes)
-      if (packetTypeAt(packet, 0, packet.length) === PacketType.data) checkData(image, packet)
+      if (packetTypeAt(packet, 0, packet.length) === PacketType.data) checkData(image, packet, this.#tagBytes)
       else checkControl(image, decoded(packet))
     }
   }
@@ -176,16 +181,17 @@ function claim(holds: boolean, seen: () => string): void {
 }
 
 function decoded(packet: Uint8Array): ControlMessage {
-  const message = decodeControl(packet, 0, packet.length)
+  const isSealed = packetTypeAt(packet, 0, packet.length) === PacketType.sealed
+  const message = (isSealed ? peekSealed : decodeControl)(packet, 0, packet.length)
   if (typeof message === 'string') throw new Error(`invariant broken: a party sends a packet that is ${message}`)
   return message
 }
 
-function checkData(image: SyntheticImage, packet: Uint8Array): void {
+function checkData(image: SyntheticImage, packet: Uint8Array, tagBytes: number): void {
   const [slice, symbol] = [sliceIndexAt(packet, 0), symbolIndexAt(packet, 0)]
   const frame = image.frames[slice]
   claim(frame?.length === frameBytesAt(packet, 0), () => `a packet of slice ${slice} has another length than its frame`)
-  const symbolBytes = packet.length - DATA_HEADER_BYTES
+  const symbolBytes = packet.length - DATA_HEADER_BYTES - tagBytes
   const source = frame!.subarray(symbol * symbolBytes, (symbol + 1) * symbolBytes)
   const sent = packet.subarray(DATA_HEADER_BYTES, DATA_HEADER_BYTES + source.length)
   claim(Buffer.compare(source, sent) === 0, () => `symbol ${symbol} of slice ${slice} is sent with other bytes`)

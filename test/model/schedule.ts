@@ -1,4 +1,6 @@
+import { createSecretKey, generateKeyPairSync } from 'node:crypto'
 import { seededRandom, type Random } from '../../src/random.ts'
+import { ReceiverKeys, SenderKeys } from '../../src/trust/index.ts'
 import type { LinkSpec } from '../sim/link.ts'
 import type { SenderSetup } from '../sim/sender-party.ts'
 import type { World, WorldReceiver } from '../sim/world.ts'
@@ -8,6 +10,16 @@ export const SLICE_BYTES = 16_384
 
 /** Of everybody: longer than any trouble before the calm, so that nobody is given up who can be helped. */
 const TIMEOUT_US = 8_000_000
+
+const groupKey = createSecretKey(Buffer.alloc(32, 1))
+const signing = generateKeyPairSync('ed25519')
+
+type Trust = readonly [key: typeof groupKey | undefined, signer: typeof signing | undefined]
+
+const OPEN: Trust = [undefined, undefined]
+
+/** Half of all sessions are open; the others have a key, a signature, or both. */
+const TRUST: readonly Trust[] = [OPEN, OPEN, OPEN, [groupKey, undefined], [undefined, signing], [groupKey, signing]]
 
 /** What is drawn for one seed. */
 export interface Plan {
@@ -42,6 +54,8 @@ export function drawPlan(seed: number): { readonly random: Random; readonly plan
   const delayUs = pick(random, 0, 200, 3000, 20_000)
   const calmUs = 100_000 + upTo(random, 2_000_000)
   const dataBytes = pick(random, 0, 1, 16_384, 50_000, 100_000, 200_000)
+  const [key, signer] = pick(random, ...TRUST)
+  const isTrusted = key !== undefined || signer !== undefined
   const plan = {
     ...{ seed, delayUs, calmUs, dataBytes, holeRatio: pick(random, 0, 0, 0.4) },
     sender: {
@@ -51,6 +65,7 @@ export function drawPlan(seed: number): { readonly random: Random; readonly plan
       fec: pick<'auto' | 'off' | number>(random, 'auto', 'off', 20),
       maxBitrate: pick(random, undefined, 2_000_000, 10_000_000, 100_000_000),
       ...{ receiverTimeoutUs: TIMEOUT_US, startTimeoutUs: TIMEOUT_US },
+      ...(isTrusted && { keys: new SenderKeys(key, signer?.privateKey) }),
     },
     receivers: Array.from({ length: 1 + upTo(random, 3) }, () => ({
       path: { down: { delayUs }, up: { delayUs } },
@@ -61,6 +76,7 @@ export function drawPlan(seed: number): { readonly random: Random; readonly plan
       ...(random() < 0.2 ? { diskBytesPerSec: pick(random, 100_000, 1_000_000) } : {}),
       ...(random() < 0.1 ? { rejectFirst: 1 + upTo(random, 2) } : {}),
       ...{ receiveTimeoutUs: TIMEOUT_US, startTimeoutUs: TIMEOUT_US },
+      ...(isTrusted && { keys: new ReceiverKeys(key, signer?.publicKey) }),
     })),
   }
   return { random, plan }
