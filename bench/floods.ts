@@ -1,5 +1,5 @@
 // What strangers cost a session without a key: transfers without and with floods, in turn, in the same lab.  npm run bench:floods
-import { mkdtempSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { FLOODS, startFlood, type Flood } from '../test/lab/floods.ts'
@@ -8,12 +8,10 @@ import { Lab } from '../test/lab/lab.ts'
 import { startReceiver, startSender } from '../test/lab/skilfish-process.ts'
 import { formatEnvironment, readEnvironment } from './environment.ts'
 import { fixed, megabits, shown, table } from './figures.ts'
+import { makeMemoryFolder } from './memory-folder.ts'
 import { whole } from './options.ts'
 import { spreadOf } from './peers/statistics.ts'
 import { writeReport } from './report.ts'
-
-/** In memory, so that no disk slows a transfer down. */
-const FOLDER = '/dev/shm'
 
 /** Least throughput of honest receivers, as a share of that without strangers. */
 const BAR = 0.5
@@ -44,7 +42,7 @@ async function main(options: Options): Promise<void> {
   const missing = Lab.missing()
   if (missing.length > 0) program.error(`error: the benchmark needs ${missing.join('; ')}`)
   const environment = readEnvironment('bench:floods')
-  const folder = mkdtempSync(join(FOLDER, 'skilfish-floods-'))
+  const { path: folder, remove } = makeMemoryFolder('floods')
   const lab = Lab.up({ receiverCount: options.receivers + 1, mtuBytes: 1500 })
   try {
     const source = join(folder, 'image')
@@ -82,7 +80,7 @@ ${table(head, rows)}
     if (ratios.some(({ median }) => median < BAR)) process.exitCode = 1
   } finally {
     lab.down()
-    rmSync(folder, { recursive: true, force: true })
+    remove()
   }
 }
 

@@ -9,7 +9,8 @@ import { estimateMemoryMib, estimateSeconds, planAxes, planBars, planPoint, type
 import type { Report } from './peers/report.ts'
 import { whatIsMissing } from './peers/requirements.ts'
 import { judgeByRules } from './peers/rules.ts'
-import { MEMORY_FOLDER, runPlan } from './peers/run-plan.ts'
+import { MEMORY_FOLDER } from './memory-folder.ts'
+import { runPlan } from './peers/run-plan.ts'
 import {
   BASE,
   DATA_NAMES,

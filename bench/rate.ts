@@ -1,19 +1,17 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { missingPackages } from '../test/lab/command.ts'
 import { writeRandomImage } from '../test/lab/images.ts'
 import { Lab } from '../test/lab/lab.ts'
 import { readEnvironment } from './environment.ts'
+import { makeMemoryFolder } from './memory-folder.ts'
 import { someOf, whole } from './options.ts'
 import { formatReport, judge, type Measured, type Outcome } from './rate/report.ts'
 import { runScenario } from './rate/run-scenario.ts'
 import { SCENARIOS, type Scenario } from './rate/scenario.ts'
 import { SlowDisk } from './rate/slow-disk.ts'
 import { writeReport } from './report.ts'
-
-/** In memory, so that no disk slows a transfer down but the one that is meant to. */
-const FOLDER = '/dev/shm'
 
 interface Options {
   readonly rounds: number
@@ -55,7 +53,7 @@ async function main(options: Options): Promise<void> {
 
 /** Runs all cases in turn, round by round, so that whatever else the machine does meets all of them alike. */
 async function measure({ rounds, receivers, mib, only = SCENARIOS }: Options): Promise<Measured[]> {
-  const folder = mkdtempSync(join(FOLDER, 'skilfish-rate-'))
+  const { path: folder, remove } = makeMemoryFolder('rate')
   const source = { path: join(folder, 'image'), sizeBytes: mib * 1024 ** 2 }
   const lab = Lab.up({ receiverCount: receivers })
   try {
@@ -83,6 +81,6 @@ async function measure({ rounds, receivers, mib, only = SCENARIOS }: Options): P
     return measured
   } finally {
     lab.down()
-    rmSync(folder, { recursive: true, force: true })
+    remove()
   }
 }

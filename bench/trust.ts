@@ -1,5 +1,5 @@
 // What a group key and signatures cost: transfers without and with them, in turn, in the same lab.  npm run bench:trust
-import { mkdtempSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import type { SendResult } from '../src/index.ts'
@@ -9,14 +9,12 @@ import { Lab } from '../test/lab/lab.ts'
 import { measureTransfer } from '../test/lab/measured-transfer.ts'
 import { formatEnvironment, readEnvironment } from './environment.ts'
 import { fixed, megabits, shown, table } from './figures.ts'
+import { makeMemoryFolder } from './memory-folder.ts'
 import { whole } from './options.ts'
 import { spreadOf } from './peers/statistics.ts'
 import { writeReport } from './report.ts'
 
 const PROGRAMS = join(import.meta.dirname, '../dist/cli')
-
-/** In memory, so that no disk slows a transfer down. */
-const FOLDER = '/dev/shm'
 
 /** Many times what the slowest transfer takes. */
 const TIMEOUT_MS = 120_000
@@ -51,7 +49,7 @@ async function main(options: { rounds: number; receivers: number; mib: number; o
   const missing = Lab.missing()
   if (missing.length > 0) program.error(`error: the benchmark needs ${missing.join('; ')}`)
   const environment = readEnvironment('bench:trust')
-  const folder = mkdtempSync(join(FOLDER, 'skilfish-trust-'))
+  const { path: folder, remove } = makeMemoryFolder('trust')
   const lab = Lab.up({ receiverCount: options.receivers, mtuBytes: 1500 })
   try {
     const modes = planModes(folder)
@@ -80,7 +78,7 @@ ${text}
     if (!isMet) process.exitCode = 1
   } finally {
     lab.down()
-    rmSync(folder, { recursive: true, force: true })
+    remove()
   }
 }
 

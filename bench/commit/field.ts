@@ -8,6 +8,7 @@ import { CephCluster } from '../../test/lab/ceph-cluster.ts'
 import { COMMAND_ENVIRONMENT, runCommand } from '../../test/lab/command.ts'
 import { writeIslandImage } from '../../test/lab/images.ts'
 import { seededRandom } from '../../src/random.ts'
+import { makeMemoryFolder } from '../memory-folder.ts'
 import { BITMAP, type Commit } from './ways.ts'
 
 const MIB = 1024 * 1024
@@ -32,7 +33,7 @@ export class Field {
   readonly #cluster: CephCluster
   readonly #options: FieldOptions
   /** In memory, so that reading the overlays takes the same time always. */
-  readonly #folder = mkdtempSync('/dev/shm/skilfish-commit-')
+  readonly #memory = makeMemoryFolder('commit')
   readonly #fusePath = mkdtempSync(join(tmpdir(), 'skilfish-fuse-'))
   #fuse: ChildProcess | undefined
 
@@ -55,7 +56,8 @@ export class Field {
   async down(): Promise<void> {
     await this.#unmount()
     await this.#cluster.down()
-    for (const path of [this.#folder, this.#fusePath]) rmSync(path, { recursive: true, force: true })
+    this.#memory.remove()
+    rmSync(this.#fusePath, { recursive: true, force: true })
   }
 
   /** New clones, with a snapshot as the deployer makes it, and new copies of the overlays. */
@@ -125,7 +127,7 @@ export class Field {
   }
 
   #path(name: string): string {
-    return join(this.#folder, name)
+    return join(this.#memory.path, name)
   }
 }
 

@@ -1,5 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { makeMemoryFolder } from '../memory-folder.ts'
 import type { Findings, StartSummary } from './findings.ts'
 import { imageName, makeImage, type BenchImage } from './images.ts'
 import { LabPool } from './lab-pool.ts'
@@ -9,9 +8,6 @@ import { BASE, describeScenario, isPeer, type Case } from './scenario.ts'
 import { measureStart, type StartFigures } from './start-times.ts'
 import { spreadOf } from './statistics.ts'
 import { summarize } from './summary.ts'
-
-/** Where images and copies are: in memory, so that no disk slows a transfer down. */
-export const MEMORY_FOLDER = '/dev/shm'
 
 /** How often a peer may try in one round: UDPcast, for one, may miss a receiver that has come, or drop it. */
 const MAX_TRIES = 3
@@ -44,13 +40,8 @@ export async function runPlan(
   say: (text: string) => void,
   keep: (findings: Findings, roundCount: number) => void,
 ): Promise<void> {
-  const folder = mkdtempSync(join(MEMORY_FOLDER, 'skilfish-bench-'))
   const labs = new LabPool()
-  const clean = (): void => {
-    labs.down()
-    rmSync(folder, { recursive: true, force: true })
-  }
-  const stop = endOnSignals(clean)
+  const { path: folder, remove } = makeMemoryFolder('bench', () => labs.down())
   try {
     const images = await makeImages(plan, folder, say)
     const outcomes = plan.cases.map((one): Outcome => ({ plan: one, runs: [], failures: [] }))
@@ -73,8 +64,7 @@ export async function runPlan(
       if (round < roundCount) say(`about ${Math.ceil(leftMinutes)} min more\n`)
     }
   } finally {
-    stop()
-    clean()
+    remove()
   }
 }
 
@@ -142,17 +132,4 @@ function summarizeStart({ figures, failures }: { figures: StartFigures[]; failur
     nodeMs: spreadOf(figures.map(({ nodeMs }) => nodeMs)),
     failures,
   }
-}
-
-/** A `finally` does not see the end by a signal, and there are gigabytes of memory to give back. Returns what ends the watch. */
-function endOnSignals(clean: () => void): () => void {
-  const handlers = (['SIGINT', 'SIGTERM', 'SIGHUP'] as const).map((signal, index) => {
-    const handle = (): void => {
-      clean()
-      process.exit(128 + [2, 15, 1][index]!)
-    }
-    process.once(signal, handle)
-    return () => process.off(signal, handle)
-  })
-  return () => handlers.forEach((off) => off())
 }
