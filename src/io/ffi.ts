@@ -18,11 +18,30 @@ export interface Ffi {
  * @returns undefined, never an error, where it cannot be used: koffi is not installed or has no binary for this platform, the system
  * is not Linux, or {@link NO_FFI_VARIABLE} is set.
  */
-export async function loadFfi(): Promise<Ffi | undefined> {
+async function loadFfi(): Promise<Ffi | undefined> {
   if (process.platform !== 'linux' || process.env[NO_FFI_VARIABLE]) return undefined
   try {
     return (await import('koffi')).default
   } catch {
     return undefined
+  }
+}
+
+/**
+ * Makes a loader of functions, which are bound once per process, on first use.
+ *
+ * @param bind may throw when there is no such library or function
+ * @returns a loader that resolves to undefined, never to an error, where {@link loadFfi} does or `bind` throws
+ */
+export function boundOnce<Functions>(bind: (ffi: Ffi) => Functions): () => Promise<Functions | undefined> {
+  let bound: Functions | undefined
+  return async () => {
+    const ffi = await loadFfi()
+    if (ffi === undefined) return undefined
+    try {
+      return (bound ??= bind(ffi))
+    } catch {
+      return undefined
+    }
   }
 }

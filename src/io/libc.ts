@@ -1,4 +1,4 @@
-import { loadFfi, type Ffi } from './ffi.ts'
+import { boundOnce, type Ffi } from './ffi.ts'
 
 /**
  * The few calls of the C library that Node.js lacks. Linux with glibc only.
@@ -28,23 +28,13 @@ export interface Libc {
   mallopt(parameter: number, value: number): number
 }
 
-let libc: Libc | undefined
-
 /**
- * Loads the C library through the optional package `koffi`, once per process, on first use (about 10 ms).
+ * Loads the C library, once per process, on first use (about 10 ms).
  *
- * @returns undefined, never an error, where that cannot be: koffi is not installed or has no binary for this platform, the
- * system is not Linux with glibc, a symbol is missing, or `NO_FFI_VARIABLE` is set.
+ * @returns undefined, never an error, where that cannot be: there is no foreign function interface, the system has no glibc, or a symbol
+ * is missing.
  */
-export async function loadLibc(): Promise<Libc | undefined> {
-  const ffi = await loadFfi()
-  if (ffi === undefined) return undefined
-  try {
-    return (libc ??= bindFunctions(ffi))
-  } catch {
-    return undefined
-  }
-}
+export const loadLibc: () => Promise<Libc | undefined> = boundOnce(bindFunctions)
 
 type Int = number
 type Int64 = number | bigint

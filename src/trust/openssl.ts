@@ -1,4 +1,4 @@
-import { loadFfi, type Ffi } from '../io/index.ts'
+import { boundOnce, type Ffi } from '../io/index.ts'
 
 /** An `EVP_CIPHER_CTX *`. */
 export type CipherContext = object
@@ -31,22 +31,12 @@ export interface OpenSsl {
 const EVP_CTRL_AEAD_GET_TAG = 0x10
 const EVP_CTRL_AEAD_SET_TAG = 0x11
 
-let openSsl: OpenSsl | undefined
-
 /**
- * Binds the functions, once per process.
+ * Binds the functions, once per process, on first use.
  *
  * @returns undefined, never an error, where there is no foreign function interface, or this Node.js does not export them.
  */
-export async function loadOpenSsl(): Promise<OpenSsl | undefined> {
-  const ffi = await loadFfi()
-  if (ffi === undefined) return undefined
-  try {
-    return (openSsl ??= bindFunctions(ffi))
-  } catch {
-    return undefined
-  }
-}
+export const loadOpenSsl: () => Promise<OpenSsl | undefined> = boundOnce(bindFunctions)
 
 function bindFunctions(ffi: Ffi): OpenSsl {
   // The program itself and the libraries that it is linked with.
