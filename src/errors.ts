@@ -86,6 +86,11 @@ const ERRORS = {
     remedy: 'Name a regular file, a block device or an RBD image, or pipe the data in with -',
     exit: 'storage',
   },
+  SOURCE_BUSY: {
+    meaning: 'The source is being received, or another program has locked it',
+    remedy: 'Wait until that has ended (see lslocks), then send',
+    exit: 'storage',
+  },
   SOURCE_INCOMPLETE: {
     meaning: 'The source is the unfinished target of another transfer',
     remedy:
@@ -139,8 +144,8 @@ const ERRORS = {
     exit: 'storage',
   },
   TARGET_BUSY: {
-    meaning: 'The target device or RBD image is mounted or in use',
-    remedy: 'End whatever uses it (see findmnt and lsblk, or rbd status), then receive again',
+    meaning: 'The target is mounted or in use: being sent, received to, or locked by another program',
+    remedy: 'End whatever uses it (see findmnt, lsblk and lslocks, or rbd status), then receive again',
     exit: 'storage',
   },
   TARGET_TOO_SMALL: {

@@ -22,6 +22,8 @@ export interface Libc {
   setsockopt(fd: number, level: number, option: number, value: Uint8Array): number
   /** `getsockopt(2)`: fills `into` and returns the length of the value in bytes. */
   getsockopt(fd: number, level: number, option: number, into: Uint8Array): number
+  /** `flock(2)`. */
+  flock(fd: number, operation: number): number
   /** `close(2)`. */
   close(fd: number): number
   /** `mallopt(3)`: sets a parameter of the allocator for the whole process. Returns 1, or 0 when it was refused. */
@@ -59,6 +61,7 @@ function bindFunctions(ffi: Ffi): Libc {
   const getsockopt = library.func(
     'int getsockopt(int fd, int level, int option, uint8_t *value, uint32_t *length)',
   ) as (...args: [Int, Int, Int, Uint8Array, Uint32Array]) => Int
+  const flock = library.func('int flock(int fd, int operation)') as (fd: Int, operation: Int) => Int
   const close = library.func('int close(int fd)') as (fd: Int) => Int
   const mallopt = library.func('int mallopt(int parameter, int value)') as (...args: [Int, Int]) => Int
 
@@ -78,6 +81,7 @@ function bindFunctions(ffi: Ffi): Libc {
       const result = orErrno(getsockopt(fd, level, option, into, length))
       return result < 0 ? result : length[0]!
     },
+    flock: (fd, operation) => orErrno(flock(fd, operation)),
     close: (fd) => orErrno(close(fd)),
     mallopt,
   }

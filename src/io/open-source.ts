@@ -5,6 +5,7 @@ import { isatty } from 'node:tty'
 import { SkilfishError } from '../errors.ts'
 import { isRbdName } from '../rbd/index.ts'
 import type { ImageSource } from '../sparse/index.ts'
+import { lockFile } from './file-lock.ts'
 import { FileSource } from './file-source.ts'
 import { RbdSource } from './rbd-source.ts'
 import { sourceError } from './storage-error.ts'
@@ -25,7 +26,9 @@ const READ_BYTES = 1024 * 1024
  *
  * A named pipe is opened at once, also before its writer comes.
  *
- * @throws SkilfishError SOURCE_NOT_FOUND, SOURCE_DENIED, SOURCE_FAILED; SOURCE_UNSUPPORTED for folders, sockets and terminals;
+ * A file or device is locked against receivers (flock(2)) until the source is closed.
+ *
+ * @throws SkilfishError SOURCE_NOT_FOUND, SOURCE_DENIED, SOURCE_BUSY, SOURCE_FAILED; SOURCE_UNSUPPORTED for folders, sockets and terminals;
  * OPTION_INVALID, RBD_MISSING and RBD_UNREACHABLE for RBD images.
  */
 export async function openSource(path: string): Promise<ImageSource> {
@@ -48,6 +51,10 @@ export async function openSource(path: string): Promise<ImageSource> {
 async function openFile(path: string): Promise<FileSource> {
   const handle = await open(path, constants.O_RDONLY)
   try {
+    if (!(await lockFile(handle, path, 'shared'))) {
+      const text = 'it is being received, or locked by another program; nothing may write to it meanwhile'
+      throw new SkilfishError('SOURCE_BUSY', `cannot read ${path}: ${text}`)
+    }
     return await FileSource.of(path, handle, await handle.stat({ bigint: true }))
   } catch (error) {
     await handle.close()

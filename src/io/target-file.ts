@@ -1,6 +1,8 @@
 import { constants } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
+import { SkilfishError } from '../errors.ts'
 import { DirectWriter } from './direct-writer.ts'
+import { lockFile } from './file-lock.ts'
 import { writeFully } from './write-fully.ts'
 
 /** How a target is written. All default to false. */
@@ -24,13 +26,17 @@ export class TargetFile {
   }
 
   /**
-   * `flags` are those of open(2), without what `options` add.
-   * @throws SkilfishError TARGET_UNSUPPORTED when `options.direct` is not to be had; else errors of open(2) as they come.
+   * Locks it too. `flags` are those of open(2), without what `options` add.
+   * @throws SkilfishError TARGET_BUSY when it is locked already, TARGET_UNSUPPORTED when `options.direct` is not to be had; else errors of open(2) as they come.
    */
   static async open(path: string, flags: number, options: SinkOptions): Promise<TargetFile> {
     const syncFlag = options.sync ? constants.O_DSYNC : 0
     const handle = await open(path, flags | syncFlag)
     try {
+      if (!(await lockFile(handle, path, 'exclusive'))) {
+        const text = 'it is being sent or received to, or locked by another program; nothing else may use it'
+        throw new SkilfishError('TARGET_BUSY', `cannot receive to ${path}: ${text}`)
+      }
       return new TargetFile(handle, options.direct ? await DirectWriter.open(path, handle, syncFlag) : undefined)
     } catch (error) {
       await handle.close()

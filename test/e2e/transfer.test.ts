@@ -85,6 +85,19 @@ describe('an image arrives as it was', () => {
     expect(isSame(at('image'), copies[0]!)).toBe(true)
   })
 
+  it('also when somebody tries to receive it over itself', async () => {
+    const image = noise(13, MIB)
+    writeFileSync(at('image'), image)
+    const network = loopback()
+    const sender = start('send', [...network, '--min-receivers', '1', at('image')])
+    await sender.says('session')
+    const mistaken = start('recv', [...network, at('image')])
+    expect(await mistaken.ended).toMatchObject({ status: 5, stderr: expect.stringContaining('being sent') as string })
+    const receiver = start('recv', [...network, at('copy')])
+    for (const program of [sender, receiver]) expect(await program.ended).toMatchObject({ status: 0 })
+    for (const name of ['image', 'copy']) expect(readFileSync(at(name)).equals(image)).toBe(true)
+  })
+
   it('to three receivers at once, while each of them loses packets', async () => {
     writeFileSync(at('image'), noise(3, 4 * MIB))
     const { result, copies } = await copy(at('image'), { receivers: 3, drop: 0.05 })
