@@ -1,4 +1,4 @@
-import type { DeployerEvent, FetchResult, Part, SwitchResult, VmView } from '../deployer/index.ts'
+import type { DeployerEvent, EvictReport, FetchResult, Part, SwitchResult, VmView } from '../deployer/index.ts'
 import { formatBitrate } from '../ratelimit/index.ts'
 import type { DeployName } from './deploy-command.ts'
 import type { Outcome, Output } from './output.ts'
@@ -92,7 +92,11 @@ function detail(result: unknown): string {
   if ('isAdopted' in result) return result.isAdopted === true ? 'ran already' : ''
   if ('isNew' in result) return result.isNew === true ? '' : 'was there'
   if ('how' in result) return String(result.how).replace('-', ' ')
-  if ('removed' in result) return (result.removed as readonly string[]).join(', ') || 'nothing'
+  if ('removed' in result) {
+    const { removed, kept } = result as EvictReport
+    const stay = kept.map(({ name, usedBy }) => `${name} is in use by ${usedBy.join(', ')}`)
+    return [removed.join(', ') || 'nothing', ...stay].join('; ')
+  }
   return ''
 }
 

@@ -111,7 +111,14 @@ export interface StepResults {
   commit: CommitReport
   committed: Record<string, never>
   remove: Record<string, never>
-  evict: { readonly removed: readonly string[] }
+  evict: EvictReport
+}
+
+/** Files of the cache: those removed, and those that are in use and would have been removed otherwise. */
+export interface EvictReport {
+  readonly removed: readonly string[]
+  /** Who uses each: `machines of this cluster`, or programs with their process numbers. */
+  readonly kept: readonly { readonly name: string; readonly usedBy: readonly string[] }[]
 }
 
 /** What a switch did, and how long QEMU took. */

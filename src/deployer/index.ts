@@ -15,6 +15,7 @@ export type {
 export { AGENT_VERSION, ALIVE_MS } from './host-protocol.ts'
 export type {
   CommitReport,
+  EvictReport,
   StepHooks,
   StepMessage,
   StepRequest,

@@ -1,8 +1,9 @@
-import { readdir, stat } from 'node:fs/promises'
+import { readdir, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { JOURNAL_SUFFIX } from '../../io/index.ts'
+import { openFiles } from './file-users.ts'
 import { readJson, remove, removeIfEmpty, type HostFolder } from './host-folder.ts'
-import type { BaseName } from '../host-protocol.ts'
+import type { BaseName, EvictReport } from '../host-protocol.ts'
 
 /** What a base was when it was complete. Any write to the file changes one of these, the time of change at the least. */
 export interface BaseRecord {
@@ -31,12 +32,15 @@ export async function findBase(
   return { path }
 }
 
-/** Removes templates that are not in use, the least recently received first, until what is left takes at most `keepBytes`. */
+/**
+ * Removes templates that are not in use, the least recently received first, until what is left takes at most `keepBytes`. In use are those
+ * of `usedKeys`, and what any program has open: machines of other clusters on this host, and receivers.
+ */
 export async function evictBases(
   folder: HostFolder,
   keepBytes: number,
   usedKeys: readonly string[],
-): Promise<readonly string[]> {
+): Promise<EvictReport> {
   const names = await readdir(folder.bases).catch((): string[] => [])
   const found = await Promise.all(
     names
@@ -47,10 +51,19 @@ export async function evictBases(
       }),
   )
   const removed: string[] = []
+  const kept: EvictReport['kept'][number][] = []
+  const users = await openFiles()
+  const realFolder = await realpath(folder.bases).catch(() => folder.bases)
   let leftBytes = found.reduce((sum, { storedBytes }) => sum + storedBytes, 0)
   for (const { name, storedBytes } of found.sort((a, b) => a.changedMs - b.changedMs)) {
     if (leftBytes <= keepBytes) break
-    if (usedKeys.some((key) => name.startsWith(`${key}.`))) continue
+    const usedBy = usedKeys.some((key) => name.startsWith(`${key}.`))
+      ? ['machines of this cluster']
+      : users.get(join(realFolder, name))
+    if (usedBy !== undefined) {
+      kept.push({ name, usedBy })
+      continue
+    }
     const path = join(folder.bases, name)
     await remove(recordPath(path))
     await remove(path)
@@ -59,7 +72,7 @@ export async function evictBases(
     removed.push(name)
   }
   await removeIfEmpty(folder.bases)
-  return removed
+  return { removed, kept }
 }
 
 /** Where that is kept. */

@@ -52,9 +52,7 @@ async function perform(request: StepRequest, hooks: StepHooks): Promise<StepResu
     case 'remove':
       await removeVm(request)
       return {}
-    case 'evict': {
-      const removed = await evictBases(new HostFolder(request.folder), request.keepBytes, request.usedKeys)
-      return { removed }
-    }
+    case 'evict':
+      return evictBases(new HostFolder(request.folder), request.keepBytes, request.usedKeys)
   }
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, it } from 'vitest'
 import { runStep, type StepHooks } from '../../../src/deployer/index.ts'
@@ -41,6 +41,29 @@ it('is left empty by those that remove its last machine and template', async () 
   expect([existsSync(dirname(vm)), readdirSync(at('host', 'vms'))]).toEqual([false, ['other']])
   await runStep({ ...remove, cluster: 'other' }, HOOKS)
   const evict = { step: 'evict', folder, keepBytes: 0, usedKeys: [] } as const
-  expect(await runStep(evict, HOOKS)).toEqual({ removed: expect.arrayContaining(['a.raw', 'b.part']) as string[] })
+  expect(await runStep(evict, HOOKS)).toEqual({
+    removed: expect.arrayContaining(['a.raw', 'b.part']) as string[],
+    kept: [],
+  })
   expect(readdirSync(folder)).toEqual([])
+})
+
+it('keeps templates that are in use, and tells by whom', async () => {
+  const folder = at('host')
+  mkdirSync(at('real', 'bases'), { recursive: true })
+  symlinkSync(at('real'), folder)
+  for (const name of ['a.raw', 'b.part', 'c.raw']) writeFileSync(join(folder, 'bases', name), 'x')
+  const fd = openSync(join(folder, 'bases', 'b.part'), 'r')
+  const evict = { step: 'evict', folder, keepBytes: 0, usedKeys: ['c'] } as const
+  const us = expect.stringMatching(new RegExp(` \\(${process.pid}\\)$`)) as string
+  expect(await runStep(evict, HOOKS)).toEqual({
+    removed: ['a.raw'],
+    kept: expect.arrayContaining([
+      { name: 'b.part', usedBy: [us] },
+      { name: 'c.raw', usedBy: ['machines of this cluster'] },
+    ]) as object[],
+  })
+  expect(readdirSync(join(folder, 'bases')).sort()).toEqual(['b.part', 'c.raw'])
+  closeSync(fd)
+  expect(await runStep({ ...evict, usedKeys: [] }, HOOKS)).toMatchObject({ kept: [] })
 })
