@@ -149,15 +149,18 @@ export class Lab {
   }
 
   /**
-   * Limits what the sender's host sends. A queue holds what exceeds the limit and drops what would wait longer than 50 ms; a
-   * socket whose buffer is smaller than that queue is held back before it loses anything.
-   * @param megabitsPerSec bits on the link in millions a second; 0 ends the limit
+   * Limits every link to a receiver, as a switch does whose ports are this fast. A queue holds what exceeds the limit and drops what
+   * would wait longer than 50 ms. It is not on the sender's host, where a TCP flow may have little waiting (TCP small queues) and a
+   * socket is held back by what waits: no link that several hosts share does that.
+   * @param megabitsPerSec bits on each link in millions a second; 0 ends the limit
    */
   rate(megabitsPerSec: number): void {
     requireWithin('megabitsPerSec', megabitsPerSec, 0, 100_000)
-    const root = ['-n', this.#host(0).namespace, 'qdisc', 'replace', 'dev', 'eth0', 'root']
     const limit = ['tbf', 'rate', `${megabitsPerSec}mbit`, 'burst', '256k', 'latency', '50ms']
-    runCommand('tc', [...root, ...(megabitsPerSec === 0 ? ['noqueue'] : limit)])
+    for (const { index } of this.receivers) {
+      const root = ['-n', this.#bridge, 'qdisc', 'replace', 'dev', portOf(index), 'root']
+      runCommand('tc', [...root, ...(megabitsPerSec === 0 ? ['noqueue'] : limit)])
+    }
   }
 
   /** Pulls a host's cable: its interface loses the carrier and keeps its addresses and routes. */
