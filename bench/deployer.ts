@@ -1,6 +1,7 @@
 // What the deployer takes and costs, on real Ceph and real QEMU in a lab on this machine.  npm run bench:deployer
 import { join } from 'node:path'
 import { Command } from 'commander'
+import { commits } from './deployer/commits.ts'
 import { guestIo } from './deployer/guest-io.ts'
 import { start } from './deployer/start.ts'
 import { storageReads } from './deployer/storage-reads.ts'
@@ -13,7 +14,7 @@ import type { Verdict } from './peers/verdict.ts'
 import { writeReport } from './report.ts'
 import { guestFiles } from '../test/lab/guest.ts'
 
-const STUDIES: readonly Study[] = [switching, storageReads, guestIo, start]
+const STUDIES: readonly Study[] = [switching, storageReads, guestIo, start, commits]
 
 interface Options {
   readonly only?: readonly Study[]

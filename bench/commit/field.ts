@@ -7,14 +7,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { CephCluster } from '../../test/lab/ceph-cluster.ts'
 import { COMMAND_ENVIRONMENT, runCommand } from '../../test/lab/command.ts'
 import { writeIslandImage } from '../../test/lab/images.ts'
-import { seededRandom } from '../../src/random.ts'
 import { makeMemoryFolder } from '../memory-folder.ts'
+import { writeScattered } from './scattered-writes.ts'
 import { BITMAP, type Commit } from './ways.ts'
 
 const MIB = 1024 * 1024
-
-/** What a guest writes at once: a piece of some clusters. */
-const WRITE_BYTES = 256 * 1024
 
 /** How long rbd-fuse may take to show the pool, milliseconds. */
 const MOUNT_TIMEOUT_MS = 30_000
@@ -101,9 +98,7 @@ export class Field {
       const overlay = this.#path(`overlay${index}`)
       runCommand('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', template, overlay])
       runCommand('qemu-img', ['bitmap', '--add', '-g', '65536', '-f', 'qcow2', overlay, BITMAP])
-      const places = samples(sizeBytes / WRITE_BYTES, (overlayMib * MIB) / WRITE_BYTES, index)
-      const writes = places.map((place, at) => `write -q -P ${1 + (at % 255)} ${place * WRITE_BYTES} ${WRITE_BYTES}\n`)
-      runCommand('qemu-io', ['-f', 'qcow2', overlay], writes.join(''))
+      writeScattered(overlay, { diskMib, overlayMib, seed: index })
     }
   }
 
@@ -129,17 +124,4 @@ export class Field {
   #path(name: string): string {
     return join(this.#memory.path, name)
   }
-}
-
-/** Some of the numbers from 0 up to `end`, each at most once, in no order. */
-function samples(end: number, count: number, seed: number): readonly number[] {
-  const random = seededRandom(seed)
-  const all = Array.from({ length: end }, (_, index) => index)
-  for (let index = 0; index < count; index++) {
-    const other = index + Math.floor(random() * (end - index))
-    const [one, two] = [all[index]!, all[other]!]
-    all[index] = two
-    all[other] = one
-  }
-  return all.slice(0, count)
 }
