@@ -124,12 +124,13 @@ async function commitAsDeployer({ overlayPath, basePath, image, confPath }: Comm
     await symlink(overlayPath, join(vm, 'overlay.qcow2'))
     const record = { ...base, rootDigest: '', inode: String(ino), changedNs: String(ctimeNs) }
     await writeFile(join(folder, 'bases/base.json'), JSON.stringify(record))
-    const journal = { generation: 0, sizeBytes: base.sizeBytes, base: 'local', localPath: basePath }
+    const overlay = { image: 'clone', template: base.identity, generation: 0 }
+    const journal = { ...overlay, sizeBytes: base.sizeBytes, base: 'local', localPath: basePath }
     await writeFile(join(vm, 'vm.json'), JSON.stringify(journal))
     const target: BlockNodeOptions = { driver: 'rbd', pool: 'rbd', image, conf: confPath }
     await runStep(
       {
-        ...{ step: 'commit', folder, cluster: 'bench', vm: 'vm', generation: 1, base, bytesPerSec: 0 },
+        ...{ step: 'commit', folder, cluster: 'bench', vm: 'vm', image: 'clone', generation: 1, base, bytesPerSec: 0 },
         ...{ remote: target, target },
       },
       { signal: new AbortController().signal, onProgress: () => undefined },

@@ -46,7 +46,9 @@ async function run({ rounds, say }: StudyOptions): Promise<Finding> {
       const second = await measure(cluster, !isTogetherFirst, round)
       const [togetherSeconds, inTurnSeconds] = isTogetherFirst ? [first, second] : [second, first]
       all.push({ inTurnSeconds, togetherSeconds })
-      say(`round ${round}: ${VM_COUNT} commits in turn ${seconds(inTurnSeconds)} s, together ${seconds(togetherSeconds)} s`)
+      say(
+        `round ${round}: ${VM_COUNT} commits in turn ${seconds(inTurnSeconds)} s, together ${seconds(togetherSeconds)} s`,
+      )
     }
   })
   const spread = (pick: (commits: Commits) => number): string => shown(spreadOf(all.map(pick)), seconds)

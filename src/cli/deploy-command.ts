@@ -14,6 +14,7 @@ export const DEPLOY_COMMANDS = {
   shutdown: 'have guests power down',
   commit: 'write what machines have changed into their images',
   destroy: 'remove machines that are down: overlays, copies and images',
+  abandon: 'give up what machines have changed on hosts that are lost, so that they boot elsewhere',
   evict: 'remove templates from hosts',
 } as const
 
@@ -79,6 +80,7 @@ const OWN: Readonly<Record<DeployName, readonly OptionName[]>> = {
   shutdown: ['vms', 'timeout'],
   commit: ['vms', 'atOnce', 'maxBitrate'],
   destroy: ['vms', 'discard'],
+  abandon: ['vms'],
   evict: ['keep'],
 }
 
@@ -127,6 +129,9 @@ export function parseDeployCommand(args: readonly string[]): DeployCommand | Tex
       'cannot begin: name a FILE that describes the cluster, or --set what it is',
     )
   }
+  if (name === 'abandon' && vms === undefined) {
+    throw new SkilfishError('OPTION_INVALID', 'cannot begin: name the machines whose changes are given up, with --vms')
+  }
   return {
     kind: 'run',
     name,
@@ -166,6 +171,7 @@ const EXAMPLES: Partial<Record<DeployName, readonly string[]>> = {
   up: ['skilfish up --set vmDefaults.cpus=4 --set vms.0.host=node7 cluster.yaml'],
   fetch: ['skilfish fetch --set-max-bitrate 10MB/s cluster.yaml'],
   commit: ['skilfish commit --vms db1,db2 cluster.yaml'],
+  abandon: ['skilfish abandon --vms db1 cluster.yaml'],
   evict: ['skilfish evict --keep 200G cluster.yaml'],
 }
 

@@ -44,12 +44,8 @@ async function perform(command: DeployCommand, deployer: Deployer): Promise<Outc
   const choice = vms === undefined ? {} : { vms }
   switch (name) {
     case 'up':
-      await deployer.create(choice)
-      await deployer.boot(choice)
       // Not before: machines that this process starts would have to give way, too.
-      giveWay()
-      await deployer.fetch(choice)
-      await deployer.switch(choice)
+      await deployer.up({ ...choice, beforeFetch: giveWay })
       return resultOf(name, await deployer.status(choice))
     case 'create':
       return resultOf(name, await deployer.create(choice))
@@ -82,6 +78,8 @@ async function perform(command: DeployCommand, deployer: Deployer): Promise<Outc
     }
     case 'destroy':
       return resultOf(name, await deployer.destroy({ ...choice, isDiscarding: discard === true }))
+    case 'abandon':
+      return resultOf(name, await deployer.abandon({ vms: vms ?? [] }))
     case 'evict':
       return resultOf(name, await deployer.evict(keep))
   }

@@ -61,12 +61,14 @@ function summaryOf(results: readonly VmView[] | readonly Part<unknown>[]): reado
 const STATUS_HEADS = ['machine', 'host', 'state', 'base', 'generation', 'changed']
 
 function statusRow(view: VmView): readonly string[] {
-  const { vm, host, state, base = '', record, overlayBytes, isCommitted } = view
+  const { vm, host, base = '', record, overlayBytes, isCommitted, reason, storageReason } = view
+  const state = reason === undefined ? view.state : `${view.state} (${reason})`
   const changed =
     overlayBytes === undefined ? '' : `${formatBytes(overlayBytes)}${isCommitted === true ? ', committed' : ''}`
-  const generation = record === undefined ? 'no image' : String(record.generation)
+  const noImage = storageReason === undefined ? 'no image' : 'unknown'
+  const generation = record === undefined ? noImage : String(record.generation)
   const note = record?.committing === undefined ? '' : ', commit interrupted'
-  return [vm, record?.host ?? host, state, base, `${generation}${note}`, changed]
+  return [vm, host, state, base, `${generation}${note}`, changed]
 }
 
 function partRow({ name, host, elapsedMs, result, error }: Part<unknown>): readonly string[] {
@@ -91,6 +93,7 @@ function detail(result: unknown): string {
   }
   if ('isAdopted' in result) return result.isAdopted === true ? 'ran already' : ''
   if ('isNew' in result) return result.isNew === true ? '' : 'was there'
+  if ('isHostLost' in result) return result.isHostLost === true ? 'its changes are given up' : 'it had none'
   if ('how' in result) return String(result.how).replace('-', ' ')
   if ('removed' in result) {
     const { removed, kept } = result as EvictReport

@@ -23,15 +23,18 @@ export async function commitVm(request: CommitRequest): Promise<CommitResult> {
   const { storage, agent, place, record, base, bytesPerSec, hooks } = request
   const { vm } = place
   if (record.host === undefined) return committedBefore(request)
-  const { cluster, template } = record
-  const settled: VmRecord = { cluster, template, generation: record.generation, host: record.host }
-  if (record.committing !== undefined) await storage.rollBack(vm, record.generation)
+  const { committing, ...settled } = record
+  // Asked before anything changes: a machine that runs may read what a commit takes away.
+  const { state } = await agent.run({ step: 'status', ...place }, hooks)
+  if (state !== 'down') throw new SkilfishError('VM_STATE', `cannot commit ${vm}: it runs; shut it down first`)
+  if (committing !== undefined) await storage.rollBack(vm, record.generation)
   const generation = record.generation + 1
   await storage.setVmRecord(vm, { ...settled, committing: generation })
   const report = await write(generation)
   const startedMs = performance.now()
   await storage.snapshot(vm, generation)
-  await storage.setVmRecord(vm, { cluster, template, generation })
+  const { id, cluster, template } = record
+  await storage.setVmRecord(vm, { id, cluster, template, generation })
   await agent.run({ step: 'committed', ...place, generation }, hooks)
   // The commit counts. What is left now goes with the next one.
   await storage.prune(vm, generation).catch(() => undefined)
@@ -42,14 +45,31 @@ export async function commitVm(request: CommitRequest): Promise<CommitResult> {
       const target = await storage.openTarget(vm)
       // What is not in the overlay is read from here, if anything: the generation before, or as much of the image as is not yet written.
       const remote = await storage.remoteImage(vm, record.generation)
-      return await agent.run({ step: 'commit', ...place, generation: next, base, remote, target, bytesPerSec }, hooks)
+      const { id: image } = record
+      return await agent.run(
+        { step: 'commit', ...place, image, generation: next, base, remote, target, bytesPerSec },
+        hooks,
+      )
     } catch (error) {
-      await storage.closeTarget(vm)
-      await storage.rollBack(vm, record.generation)
-      await storage.setVmRecord(vm, settled)
+      await undo().catch((cause: unknown) => {
+        throw alsoNotUndone(error, cause)
+      })
       throw error
     }
   }
+
+  async function undo(): Promise<void> {
+    await storage.closeTarget(vm)
+    await storage.rollBack(vm, record.generation)
+    await storage.setVmRecord(vm, settled)
+  }
+}
+
+/** The first failure is the one to mend. The record tells whoever comes next that the image is to be rolled back. */
+function alsoNotUndone(error: unknown, cause: unknown): unknown {
+  if (!(error instanceof SkilfishError && cause instanceof SkilfishError) || error.code === cause.code) return error
+  const text = `${error.message}; nor can its image be rolled back now (${cause.message}): the next commit does that first`
+  return new SkilfishError(error.code, text, { cause: error })
 }
 
 /** A commit of many that was interrupted is called again for all: those that were done with are no failures. */

@@ -15,7 +15,8 @@ export interface DeployerEvent {
   readonly elapsedMs?: number
 }
 
-export type Operation = 'create' | 'boot' | 'fetch' | 'switch' | 'status' | 'shutdown' | 'commit' | 'destroy' | 'evict'
+export type Operation =
+  'up' | 'create' | 'boot' | 'fetch' | 'switch' | 'status' | 'shutdown' | 'commit' | 'destroy' | 'abandon' | 'evict'
 
 /** What an operation came to for one machine or host. */
 export interface Part<Result> {
@@ -38,6 +39,11 @@ export interface BootResult {
   readonly readyMs: number
 }
 
+export interface AbandonResult {
+  /** Whether changes were given up: its host did not answer. */
+  readonly isHostLost: boolean
+}
+
 export interface FetchResult {
   /** What went out by multicast, bytes of packets; 0 when every host had the base. */
   readonly multicastBytes: number
@@ -52,6 +58,10 @@ export type CommitResult = CommitReport & { readonly generation: number; readonl
 export interface VmView extends VmStatus {
   readonly vm: string
   readonly host: string
-  /** What the storage knows; undefined when the machine has no image. */
+  /** What the storage knows; undefined when the machine has no image, or when that is not known. */
   readonly record?: VmRecord
+  /** Why the state is `unknown`. */
+  readonly reason?: string
+  /** Why it is not known whether there is an image. */
+  readonly storageReason?: string
 }

@@ -1,9 +1,11 @@
+import { randomBytes } from 'node:crypto'
 import { checkCount, checkNumber, MAX_WAIT_MS } from '../check.ts'
-import { SkilfishError } from '../errors.ts'
+import { SkilfishError, type ErrorCode } from '../errors.ts'
 import { LEAST_BITS_PER_SEC, MAX_BITS_PER_SEC } from '../ratelimit/index.ts'
 import type { ClusterPlan, VmPlan } from './cluster-file.ts'
 import { commitVm } from './commit-operation.ts'
 import type {
+  AbandonResult,
   BootResult,
   CommitResult,
   CreateResult,
@@ -14,12 +16,13 @@ import type {
   SwitchResult,
   VmView,
 } from './deployer-events.ts'
+import { forEach } from './extents.ts'
 import { fetchBases } from './fetch-operation.ts'
 import { HostAgent } from './host-agent.ts'
 import type { BaseName, StepHooks, StepResults } from './host-protocol.ts'
 import { baseName } from './names.ts'
-import { forAll } from './parts.ts'
-import { openStorage, type Storage, type VmRecord } from './storage/index.ts'
+import { ClusterFailedError, forAll } from './parts.ts'
+import { leasedStorage, openStorage, type Storage, type VmRecord } from './storage/index.ts'
 
 /** How long a guest may take to power down before it is turned off, milliseconds. */
 const SHUTDOWN_TIMEOUT_MS = 60_000
@@ -27,6 +30,9 @@ const SHUTDOWN_TIMEOUT_MS = 60_000
 /** Commits at the same time, unless told otherwise: more than a few only wait for the storage. */
 const COMMITS_AT_ONCE = 4
 const MAX_AT_ONCE = 64
+
+/** How it is told that a host is not there. */
+const LOST_CODES: ReadonlySet<ErrorCode> = new Set(['HOST_FAILED', 'CLUSTER_INVALID'])
 
 export interface DeployerOptions {
   /** Called for each event. */
@@ -40,6 +46,12 @@ export interface Choice {
   readonly vms?: readonly string[]
 }
 
+/** A machine on the host that has its changes, wherever the description puts it. */
+interface PlacedVm extends VmPlan {
+  /** Undefined when it has no image. */
+  readonly record: VmRecord | undefined
+}
+
 /**
  * Works at one cluster: makes its images, boots its machines over the shared storage, brings the template to every host, switches
  * running machines to it, and commits what they changed. Every operation may be called again after any interruption, by any process
@@ -49,7 +61,8 @@ export interface Choice {
  */
 export class Deployer {
   readonly plan: ClusterPlan
-  readonly #storage: Storage
+  /** While an operation holds the lease, one that changes nothing without it. */
+  #storage: Storage
   readonly #agents: ReadonlyMap<string, HostAgent>
   readonly #emit: (event: DeployerEvent) => void
   readonly #asked: AbortSignal
@@ -68,11 +81,16 @@ export class Deployer {
   /** Makes an image for each machine that has none. */
   create(choice: Choice = {}): Promise<readonly Part<CreateResult>[]> {
     return this.#locked('create', async () => {
-      const { identity } = await this.#storage.template()
-      return this.#each('create', choice, async ({ name }) => {
+      const base = await this.#base()
+      return this.#each('create', this.#chosen(choice), async ({ name }) => {
         const record = await this.#storage.vmRecord(name)
-        if (record !== undefined) return { isNew: false }
-        await this.#storage.createVm(name, { cluster: this.plan.cluster, template: identity, generation: 0 })
+        if (record !== undefined) {
+          this.#require(name, record, base)
+          return { isNew: false }
+        }
+        const id = randomBytes(8).toString('hex')
+        const { cluster } = this.plan
+        await this.#storage.createVm(name, { id, cluster, template: base.identity, generation: 0 })
         return { isNew: true }
       })
     })
@@ -82,16 +100,16 @@ export class Deployer {
   boot(choice: Choice = {}): Promise<readonly Part<BootResult>[]> {
     return this.#locked('boot', async () => {
       const base = await this.#base()
-      return this.#each('boot', choice, (vm) => this.#boot(vm, base))
+      return this.#each('boot', this.#chosen(choice), (vm) => this.#boot(vm, base))
     })
   }
 
   /** Brings the template to every host of the machines, by one multicast session, and to each machine what its image alone has. */
   fetch(choice: Choice = {}): Promise<FetchResult> {
     return this.#locked('fetch', async () => {
-      const vms = this.#chosen(choice)
+      const [base, vms] = [await this.#base(), await this.#placed(choice)]
       return fetchBases({
-        ...{ plan: this.plan, storage: this.#storage, vms, base: await this.#base(), emit: this.#emit },
+        ...{ plan: this.plan, storage: this.#storage, vms, base, emit: this.#emit },
         ...{ agent: (host) => this.#agent(host), hooks: this.#hooks('fetch'), signal: this.#signal },
       })
     })
@@ -100,25 +118,47 @@ export class Deployer {
   /** Switches running machines from the storage to their hosts' copies. */
   switch(choice: Choice = {}): Promise<readonly Part<SwitchResult>[]> {
     return this.#locked('switch', async () => {
-      const base = await this.#base()
-      const records = new Map<string, VmRecord | undefined>()
-      for (const { name } of this.#chosen(choice)) records.set(name, await this.#storage.vmRecord(name))
-      return this.#each('switch', choice, async (vm) => {
-        const { generation } = present(vm.name, records.get(vm.name))
+      const [base, vms] = [await this.#base(), await this.#placed(choice)]
+      return this.#each('switch', vms, async (vm) => {
+        const { id: image, generation } = this.#require(vm.name, vm.record, base)
         return this.#agent(vm.host).run(
-          { step: 'switch', ...this.#place(vm), generation, base },
+          { step: 'switch', ...this.#place(vm), image, generation, base },
           this.#hooks('switch')(vm),
         )
       })
     })
   }
 
-  /** {@link create}, {@link boot}, {@link fetch} and {@link switch}. */
-  async up(choice: Choice = {}): Promise<void> {
-    await this.create(choice)
-    await this.boot(choice)
-    await this.fetch(choice)
-    await this.switch(choice)
+  /**
+   * {@link create}, {@link boot}, {@link fetch} and {@link switch}, each for the machines that did not fail before.
+   * @param choice.beforeFetch called once machines are booted
+   */
+  async up(choice: Choice & { readonly beforeFetch?: () => void } = {}): Promise<void> {
+    const failed: Part<unknown>[] = []
+    const done = new Map<string, Part<unknown>>()
+    let left = this.#chosen(choice)
+    const next = async (work: (choice: Choice) => Promise<readonly Part<unknown>[]>): Promise<void> => {
+      if (left.length === 0) return
+      const parts = await work({ vms: left.map(({ name }) => name) }).catch((error: unknown) => {
+        if (error instanceof ClusterFailedError) return error.parts
+        throw error
+      })
+      for (const part of parts) {
+        if (part.error === undefined) done.set(part.name, part)
+        else failed.push(part)
+      }
+      // A host has its own name for its machine's.
+      const isOut = ({ name, host }: VmPlan): boolean =>
+        failed.some((part) => part.name === name || (part.name === part.host && part.host === host))
+      left = left.filter((vm) => !isOut(vm))
+    }
+    await next((chosen) => this.create(chosen))
+    await next((chosen) => this.boot(chosen))
+    choice.beforeFetch?.()
+    await next(async (chosen) => (await this.fetch(chosen)).vms)
+    await next((chosen) => this.switch(chosen))
+    if (failed.length === 0) return
+    throw new ClusterFailedError('up', [...left.map(({ name }) => done.get(name)!), ...failed])
   }
 
   /**
@@ -131,31 +171,34 @@ export class Deployer {
       (error: unknown) => {
         if (!(error instanceof SkilfishError)) throw error
         this.#emit({ operation: 'status', kind: 'note', text: `the template is not to be had: ${error.message}` })
+        return error.message
       },
     )
     const parts = await forAll('status', this.#chosen(choice), this.#emit, async (vm): Promise<VmView> => {
       const record = await this.#storage.vmRecord(vm.name)
-      const known = { vm: vm.name, host: vm.host, ...(record === undefined ? {} : { record }) }
+      const place = { name: vm.name, host: record?.host ?? vm.host }
+      const known = { vm: place.name, host: place.host, ...(record === undefined ? {} : { record }) }
       try {
-        return {
-          ...known,
-          ...(await this.#agent(vm.host).run({ step: 'status', ...this.#place(vm) }, this.#hooks('status')(vm))),
-        }
+        const hooks = this.#hooks('status')(place)
+        return { ...known, ...(await this.#agent(place.host).run({ step: 'status', ...this.#place(place) }, hooks)) }
       } catch (error) {
         if (!(error instanceof SkilfishError)) throw error
-        return { ...known, state: `unknown (${error.message})` }
+        return { ...known, state: 'unknown', reason: error.message }
       }
     })
-    await looked
-    return parts.map(({ result }) => result)
+    const storageReason = await looked
+    // Where the template is not to be had, nothing tells whether an image is.
+    return parts.map(({ result }) =>
+      result.record !== undefined || storageReason === undefined ? result : { ...result, storageReason },
+    )
   }
 
   /** Has guests power down; those that do not are turned off after `timeoutMs`, 0 to 2,000,000,000, default 60,000. */
   shutdown(choice: Choice & { readonly timeoutMs?: number } = {}): Promise<readonly Part<StepResults['shutdown']>[]> {
     const { timeoutMs = SHUTDOWN_TIMEOUT_MS } = choice
     checkNumber('timeoutMs', timeoutMs, 0, MAX_WAIT_MS)
-    return this.#locked('shutdown', () =>
-      this.#each('shutdown', choice, (vm) =>
+    return this.#locked('shutdown', async () =>
+      this.#each('shutdown', await this.#placed(choice), (vm) =>
         this.#agent(vm.host).run({ step: 'shutdown', ...this.#place(vm), timeoutMs }, this.#hooks('shutdown')(vm)),
       ),
     )
@@ -175,14 +218,14 @@ export class Deployer {
     return this.#locked('commit', async () => {
       const base = await this.#base()
       const bytesPerSec = Math.floor(maxBitrate / 8)
-      const work = async (vm: VmPlan): Promise<CommitResult> => {
-        const record = await this.#record(vm.name)
-        const host = record.host ?? vm.host
-        const place = this.#place({ ...vm, host })
-        const hooks = this.#hooks('commit')(vm)
-        return commitVm({ storage: this.#storage, agent: this.#agent(host), place, record, base, bytesPerSec, hooks })
+      const work = async ({ name, host, record }: PlacedVm): Promise<CommitResult> => {
+        const present = this.#require(name, record, base)
+        const place = this.#place({ name, host })
+        const hooks = this.#hooks('commit')({ name, host })
+        const agent = this.#agent(host)
+        return commitVm({ storage: this.#storage, agent, place, record: present, base, bytesPerSec, hooks })
       }
-      return forAll('commit', this.#chosen(choice), this.#emit, work, atOnce)
+      return this.#each('commit', await this.#placed(choice), work, atOnce)
     })
   }
 
@@ -190,15 +233,33 @@ export class Deployer {
   destroy(choice: Choice & { readonly isDiscarding?: boolean } = {}): Promise<readonly Part<object>[]> {
     const { isDiscarding: isForced = false } = choice
     return this.#locked('destroy', async () => {
-      const parts = await this.#each('destroy', choice, async (vm) => {
+      const parts = await this.#each('destroy', await this.#placed(choice), async (vm) => {
+        if (vm.record !== undefined) this.#require(vm.name, vm.record)
         await this.#agent(vm.host).run({ step: 'remove', ...this.#place(vm), isForced }, this.#hooks('destroy')(vm))
         await this.#storage.removeVm(vm.name)
         return {}
       })
-      const left = await Promise.all(this.plan.vms.map(({ name }) => this.#storage.vmRecord(name)))
-      if (left.every((record) => record === undefined)) await this.#storage.removeCluster()
+      const left = await this.#placed({})
+      if (left.every(({ record }) => record === undefined)) await this.#storage.removeCluster()
       return parts
     })
+  }
+
+  /**
+   * Gives up what machines have changed since their last commit on hosts that are lost, so that they can be booted elsewhere, from that
+   * commit. Only for hosts that do not answer, and for machines that have no such changes.
+   */
+  abandon(choice: Required<Choice>): Promise<readonly Part<AbandonResult>[]> {
+    return this.#locked('abandon', async () =>
+      this.#each('abandon', await this.#placed(choice), async ({ name, host, record }) => {
+        const { id, cluster, template, generation, host: holder, committing } = this.#require(name, record)
+        if (holder === undefined) return { isHostLost: false }
+        const isHostLost = await this.#isLost(name, host)
+        if (committing !== undefined) await this.#storage.rollBack(name, generation)
+        await this.#storage.setVmRecord(name, { id, cluster, template, generation })
+        return { isHostLost }
+      }),
+    )
   }
 
   /** Removes templates from hosts, those received first before others, until what is left takes at most `keepBytes`. */
@@ -229,7 +290,7 @@ export class Deployer {
   }
 
   async #boot(vm: VmPlan, base: BaseName): Promise<BootResult> {
-    const record = await this.#record(vm.name)
+    const record = this.#require(vm.name, await this.#storage.vmRecord(vm.name), base)
     if (record.committing !== undefined) {
       throw new SkilfishError('VM_STATE', `cannot boot ${vm.name}: a commit of it was interrupted; commit again first`)
     }
@@ -239,26 +300,58 @@ export class Deployer {
     }
     const agent = this.#agent(vm.host)
     const hooks = this.#hooks('boot')(vm)
-    const { generation } = record
+    const { id: image, generation } = record
     // A commit that counts may not have been told to the host: its deployer may have died.
     await agent.run({ step: 'committed', ...this.#place(vm), generation }, hooks)
     if (record.host === undefined) await this.#storage.setVmRecord(vm.name, { ...record, host: vm.host })
     const remote = await this.#storage.remoteImage(vm.name, generation)
-    const { hardware } = vm
-    const request = {
-      step: 'boot',
-      ...this.#place(vm),
+    const place = { ...this.#place(vm), image, generation, base }
+    const { sizeBytes } = base
+    return {
+      ...(await agent.run({ step: 'boot', ...place, sizeBytes, remote, hardware: vm.hardware }, hooks)),
       generation,
-      sizeBytes: base.sizeBytes,
-      remote,
-      base,
-      hardware,
-    } as const
-    return { ...(await agent.run(request, hooks)), generation }
+    }
   }
 
-  async #record(vm: string): Promise<VmRecord> {
-    return present(vm, await this.#storage.vmRecord(vm))
+  /** Takes a machine away from its host, if that is there. @returns whether it is not */
+  async #isLost(name: string, host: string): Promise<boolean> {
+    const hooks = this.#hooks('abandon')({ name, host })
+    try {
+      const agent = this.#agent(host)
+      await agent.run({ step: 'remove', ...this.#place({ name, host }), isForced: false }, hooks)
+      return false
+    } catch (error) {
+      if (!(error instanceof SkilfishError) || !LOST_CODES.has(error.code)) throw error
+      const text = `${host} is taken for lost (${error.message}); the machine may still run there, and its files stay there`
+      this.#emit({ operation: 'abandon', vm: name, host, kind: 'note', text })
+      return true
+    }
+  }
+
+  /**
+   * @param base what the description says is the template; absent where that does not matter
+   * @throws SkilfishError VM_STATE when the machine has no image, or its image is not one of this cluster and template
+   */
+  #require(vm: string, record: VmRecord | undefined, base?: BaseName): VmRecord {
+    const fail = (text: string): SkilfishError => new SkilfishError('VM_STATE', `cannot work at ${vm}: ${text}`)
+    if (record === undefined) throw fail('it has no image in the storage; create it first')
+    if (record.cluster !== this.plan.cluster)
+      throw fail(`its image belongs to the cluster ${record.cluster}; rename it`)
+    if (base === undefined || record.template === base.identity) return record
+    throw fail(
+      `its image was made of another template than ${base.key}; name that one, or destroy the machine and create it anew`,
+    )
+  }
+
+  /** The machines with what the storage knows of them, on the hosts that have their changes. */
+  async #placed(choice: Choice): Promise<readonly PlacedVm[]> {
+    const vms = this.#chosen(choice)
+    const records = new Map<VmPlan, VmRecord | undefined>()
+    await forEach(vms, MAX_AT_ONCE, async (vm) => void records.set(vm, await this.#storage.vmRecord(vm.name)))
+    return vms.map((vm) => {
+      const record = records.get(vm)
+      return { ...vm, host: record?.host ?? vm.host, record }
+    })
   }
 
   async #base(): Promise<BaseName> {
@@ -294,28 +387,33 @@ export class Deployer {
     })
   }
 
-  #each<Result>(
+  #each<Vm extends VmPlan, Result>(
     operation: Operation,
-    choice: Choice,
-    work: (vm: VmPlan) => Promise<Result>,
+    vms: readonly Vm[],
+    work: (vm: Vm) => Promise<Result>,
+    atOnce?: number,
   ): Promise<readonly Part<Result>[]> {
-    return forAll(operation, this.#chosen(choice), this.#emit, (vm) => {
+    const each = (vm: Vm): Promise<Result> => {
       this.#signal.throwIfAborted()
       return work(vm)
-    })
+    }
+    return forAll(operation, vms, this.#emit, each, atOnce)
   }
 
   async #locked<Result>(operation: Operation, work: () => Promise<Result>): Promise<Result> {
-    const lease = await this.#storage.acquireLease({
+    const storage = this.#storage
+    const lease = await storage.acquireLease({
       signal: this.#asked,
       onWait: (text) => this.#emit({ operation, kind: 'note', text }),
     })
     this.#signal = AbortSignal.any([this.#asked, lease.lost])
+    this.#storage = leasedStorage(storage, lease)
     try {
       this.#signal.throwIfAborted()
       return await work()
     } finally {
       this.#signal = this.#asked
+      this.#storage = storage
       await lease.release()
     }
   }
@@ -324,8 +422,3 @@ export class Deployer {
 /** The same bounds as a sender's: it is handed to one. */
 const checkCap = (maxBitrate: number | undefined): void =>
   checkNumber('maxBitrate', maxBitrate, LEAST_BITS_PER_SEC, MAX_BITS_PER_SEC)
-
-function present(vm: string, record: VmRecord | undefined): VmRecord {
-  if (record !== undefined) return record
-  throw new SkilfishError('VM_STATE', `cannot work at ${vm}: it has no image in the storage; create it first`)
-}

@@ -2,7 +2,7 @@ import type { BlockNodeOptions } from '../qmp/index.ts'
 import type { ImageRange } from './extents.ts'
 
 /** What begins a request: both ends must be of one version. */
-export const AGENT_VERSION = 2
+export const AGENT_VERSION = 3
 
 /** A template as hosts keep it. */
 export interface BaseName {
@@ -29,6 +29,14 @@ export interface VmPlace {
   readonly vm: string
 }
 
+/** A machine, and what its overlay is of: changes fit no other image. */
+export interface OverlayPlace extends VmPlace {
+  /** The id of its image's record. */
+  readonly image: string
+  readonly generation: number
+  readonly base: BaseName
+}
+
 /** Hardware of a virtual machine. */
 export interface VmHardware {
   /** The program. */
@@ -48,12 +56,10 @@ export type RemoteImage = BlockNodeOptions
 
 /** What a host is asked to do: one step. Each can be asked again after anything, and finishes what is unfinished. */
 export type StepRequest =
-  | (VmPlace & {
+  | (OverlayPlace & {
       readonly step: 'boot'
-      readonly generation: number
       readonly sizeBytes: number
       readonly remote: RemoteImage
-      readonly base: BaseName
       readonly hardware: VmHardware
     })
   | { readonly step: 'find-base'; readonly folder: string; readonly base: BaseName }
@@ -67,13 +73,11 @@ export type StepRequest =
       /** Bytes per second; 0 for no cap. */
       readonly bytesPerSec: number
     })
-  | (VmPlace & { readonly step: 'switch'; readonly generation: number; readonly base: BaseName })
+  | (OverlayPlace & { readonly step: 'switch' })
   | (VmPlace & { readonly step: 'status' })
   | (VmPlace & { readonly step: 'shutdown'; readonly timeoutMs: number })
-  | (VmPlace & {
+  | (OverlayPlace & {
       readonly step: 'commit'
-      readonly generation: number
-      readonly base: BaseName
       readonly remote: RemoteImage
       readonly target: RemoteImage
       readonly bytesPerSec: number
@@ -136,7 +140,7 @@ export interface SwitchReport {
 
 /** A virtual machine as its host sees it. */
 export interface VmStatus {
-  /** QEMU's own word (`running`, `io-error` …); `hung` when it does not answer; `down`. */
+  /** QEMU's own word (`running`, `io-error` …); `hung` when it does not answer; `down`; `unknown` when the host does not. */
   readonly state: string
   readonly pid?: number
   readonly base?: 'remote' | 'switching' | 'local'

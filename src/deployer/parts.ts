@@ -12,7 +12,7 @@ export class ClusterFailedError extends SkilfishError {
   constructor(operation: Operation, parts: readonly Part<unknown>[]) {
     const failed = parts.filter(({ error }) => error !== undefined)
     const reasons = failed.map(({ name, error }) => `  ${name}: ${error!.message}`)
-    const verb = operation === 'status' ? 'show' : operation
+    const verb = { status: 'show', up: 'bring up' }[operation as string] ?? operation
     super('CLUSTER_FAILED', `cannot ${verb} ${failed.length} of ${parts.length}:\n${reasons.join('\n')}`)
     this.name = 'ClusterFailedError'
     this.parts = parts

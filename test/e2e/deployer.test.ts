@@ -63,10 +63,10 @@ it.runIf(process.platform === 'linux')('machines that a host boots do not give w
   const vm = at('host/vms/test/vm1')
   mkdirSync(vm, { recursive: true })
   writeFileSync(join(vm, 'overlay.qcow2'), '')
-  writeFileSync(join(vm, 'vm.json'), '{"generation":0,"sizeBytes":4096,"base":"remote"}')
+  writeFileSync(join(vm, 'vm.json'), '{"image":"i","template":"none","generation":0,"sizeBytes":4096,"base":"remote"}')
   writeFileSync(at('qemu'), '#!/bin/sh\necho "nice value $(nice)" >&2\nexit 1\n', { mode: 0o755 })
   const { ended } = host({
-    ...{ step: 'boot', folder: at('host'), cluster: 'test', vm: 'vm1', generation: 0, sizeBytes: 4096 },
+    ...{ step: 'boot', folder: at('host'), cluster: 'test', vm: 'vm1', image: 'i', generation: 0, sizeBytes: 4096 },
     ...{ remote: { driver: 'file', filename: at('template.raw') } },
     base: { key: 'template', identity: 'none', sizeBytes: 4096 },
     hardware: { qemu: at('qemu'), accelerator: 'tcg', memoryMiB: 128, cpus: 1, arguments: [] },

@@ -78,7 +78,8 @@ async function prepare(wrongAt: number | undefined): Promise<void> {
   const identity = { key: 'base', identity: 'base', sizeBytes: DISK_BYTES }
   const record = { ...identity, rootDigest: '', inode: String(ino), changedNs: String(ctimeNs) }
   writeFileSync(path('bases/base.json'), JSON.stringify(record))
-  const journal = { generation: 0, sizeBytes: DISK_BYTES, base: 'local', localPath: base }
+  const made = { image: 'made', template: identity.identity, generation: 0 }
+  const journal = { ...made, sizeBytes: DISK_BYTES, base: 'local', localPath: base }
   writeFileSync(path('vms/c/vm/vm.json'), JSON.stringify(journal))
   processes.push(spawn('qemu-nbd', ['-f', 'raw', '-x', 'image', '-t', '-e', '8', '-k', path('nbd'), image]))
   while (!existsSync(path('nbd'))) await delay(20)
@@ -90,7 +91,7 @@ async function commitOnce(bytesPerSec = 0, signal = new AbortController().signal
   const base = { key: 'base', identity: 'base', sizeBytes: DISK_BYTES }
   return runStep(
     {
-      ...{ step: 'commit', folder: path(), cluster: 'c', vm: 'vm', generation: 1, base, bytesPerSec },
+      ...{ step: 'commit', folder: path(), cluster: 'c', vm: 'vm', image: 'made', generation: 1, base, bytesPerSec },
       ...{ remote: target, target },
     },
     { signal, onProgress: () => undefined },

@@ -17,6 +17,7 @@ import {
   type NamedNode,
 } from './block-graph.ts'
 import { HostFolder, readJson, remove, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
+import { requireOwn } from './own-overlay.ts'
 import { findQemu } from './qemu-process.ts'
 import { runTool } from './tool.ts'
 
@@ -36,6 +37,11 @@ export async function boot(request: BootRequest): Promise<StepResults['boot']> {
   await makeFolder(folder.path, 0o700)
   const running = await findQemu(folder)
   if (running !== undefined) {
+    const journal = await readJson<VmJournal>(folder.journal)
+    if (journal !== undefined) {
+      requireOwn(request, journal)
+      if (journal.image !== request.image) await writeJson(folder.journal, { ...journal, image: request.image })
+    }
     const base = await adopt(folder)
     return { pid: running, isAdopted: true, base, readyMs: performance.now() - startedMs }
   }
@@ -71,22 +77,24 @@ async function adopt(folder: VmFolder): Promise<'remote' | 'local'> {
 
 /** Makes an overlay where there is none, or none any more that is needed. */
 async function prepareOverlay(request: BootRequest, folder: VmFolder): Promise<VmJournal> {
-  const { generation, sizeBytes } = request
+  const { generation, sizeBytes, image, base } = request
   const journal = await readJson<VmJournal>(folder.journal)
   const hasOverlay = journal !== undefined && (await stat(folder.overlay).catch(() => undefined)) !== undefined
-  if (hasOverlay && (journal.committedAs === undefined || journal.committedAs > generation)) {
-    if (journal.generation === generation) return journal
-    const text = `its changes are relative to generation ${journal.generation} of its image, and the storage has ${generation}`
-    throw new SkilfishError('VM_STATE', `cannot boot ${request.vm}: ${folder.overlay} is not committed; ${text}`)
+  const isOwn = journal?.image === image
+  if (hasOverlay && !(isOwn && journal.committedAs !== undefined && journal.committedAs <= generation)) {
+    requireOwn(request, journal)
+    return { ...journal, image }
   }
   // Its content is in the storage, or it was never complete.
   if (journal !== undefined) await remove(folder.journal)
   await remove(folder.overlay)
-  if (journal !== undefined && journal.generation !== generation) await remove(folder.uniquePath(journal.generation))
+  if (journal !== undefined && !(isOwn && journal.generation === generation)) {
+    await remove(folder.uniquePath(journal.generation))
+  }
   await runTool('QEMU_FAILED', 'qemu-img', ['create', '-q', '-f', 'qcow2', folder.overlay, String(sizeBytes)])
   const bitmap = ['--add', '-g', String(BITMAP_GRANULARITY_BYTES), folder.overlay, BITMAP]
   await runTool('QEMU_FAILED', 'qemu-img', ['bitmap', ...bitmap])
-  const fresh: VmJournal = { generation, sizeBytes, base: 'remote' }
+  const fresh: VmJournal = { image, template: base.identity, generation, sizeBytes, base: 'remote' }
   await writeJson(folder.journal, fresh)
   return fresh
 }

@@ -9,6 +9,7 @@ import { BITMAP, localNode, NODE, overlayFileNode, overlayNode, remoteNodes, typ
 import { HostFolder, readJson, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
 import { findQemu } from './qemu-process.ts'
 import { withWholeObjects } from './ceph-conf.ts'
+import { requireOwn } from './own-overlay.ts'
 import { RangeJob } from './range-job.ts'
 import { StorageDaemon } from './storage-daemon.ts'
 import { runTool } from './tool.ts'
@@ -82,9 +83,8 @@ async function requireOverlay(request: CommitRequest, folder: VmFolder): Promise
     throw fail(`it has no overlay in ${folder.path}; nothing can be committed`)
   }
   if ((await findQemu(folder)) !== undefined) throw fail('it runs; shut it down first')
-  if (journal.generation !== request.generation - 1 && journal.committedAs !== request.generation) {
-    throw fail(`its overlay is over generation ${journal.generation}, the storage has ${request.generation - 1}`)
-  }
+  if (journal.committedAs !== request.generation)
+    requireOwn({ ...request, generation: request.generation - 1 }, journal)
   return journal
 }
 

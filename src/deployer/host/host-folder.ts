@@ -65,7 +65,9 @@ export class VmFolder {
 
 /** What a host remembers of a virtual machine: written before and after each step that changes what its overlay means. */
 export interface VmJournal {
-  /** The generation of the image behind the overlay: what is in the overlay is relative to that. */
+  /** The id of the image behind the overlay, the identity of the template that is made of, and its generation: what is in the overlay is relative to that. */
+  readonly image: string
+  readonly template: string
   readonly generation: number
   /** The image's size, bytes. */
   readonly sizeBytes: number

@@ -20,6 +20,7 @@ import {
 import type { RemoteImage, StepRequest, SwitchReport } from '../host-protocol.ts'
 import { findBase } from './base-cache.ts'
 import { localNode, NODE, overlayNode } from './block-graph.ts'
+import { requireOwn } from './own-overlay.ts'
 import { HostFolder, readJson, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
 import { NbdClient } from './nbd-client.ts'
 import { runTool } from './tool.ts'
@@ -100,12 +101,11 @@ export async function switchBase(request: SwitchRequest): Promise<SwitchReport> 
 
 async function readJournal(request: SwitchRequest, folder: VmFolder): Promise<VmJournal> {
   const journal = await readJson<VmJournal>(folder.journal)
-  if (journal?.generation === request.generation) return journal
-  const text =
-    journal === undefined
-      ? 'it was never booted here; boot it first'
-      : `it is over generation ${journal.generation} of its image; expected ${request.generation}`
-  throw new SkilfishError('VM_STATE', `cannot switch ${request.vm}: ${text}`)
+  if (journal === undefined) {
+    throw new SkilfishError('VM_STATE', `cannot switch ${request.vm}: it was never booted here; boot it first`)
+  }
+  requireOwn(request, journal)
+  return journal
 }
 
 /** @returns the path that the overlay's header is to name */

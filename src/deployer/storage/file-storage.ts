@@ -56,7 +56,7 @@ export class FileStorage implements Storage {
     await this.template()
     const lease = await acquireLease(this.#cluster, this.#leasePlace(join(this.#folder, 'lease')), wait)
     return {
-      lost: lease.lost,
+      ...lease,
       release: async () => {
         await lease.release()
         await removeIfEmpty(this.#folder)
@@ -66,11 +66,11 @@ export class FileStorage implements Storage {
   }
 
   async clusterRecord(): Promise<ClusterRecord> {
-    return (await readJson<ClusterRecord>(join(this.#folder, 'cluster.json'))) ?? {}
+    return (await readJson<ClusterRecord>(this.#clusterRecord)) ?? {}
   }
 
   setClusterRecord(record: ClusterRecord): Promise<void> {
-    return writeJson(join(this.#folder, 'cluster.json'), record)
+    return writeJson(this.#clusterRecord, record)
   }
 
   async vmRecord(vm: string): Promise<VmRecord | undefined> {
@@ -85,19 +85,22 @@ export class FileStorage implements Storage {
 
   async createVm(vm: string, record: VmRecord): Promise<void> {
     const image = this.#image(vm)
-    if ((await stat(image).catch(() => undefined)) === undefined) {
-      const partial = `${image}.part`
-      await rm(partial, { force: true })
-      const backing = ['-F', 'raw', '-b', this.#path]
-      await runTool(CODE, 'qemu-img', ['create', '-q', '-f', 'qcow2', ...backing, partial])
-      await runTool(CODE, 'qemu-img', ['snapshot', '-c', snapshotName(0), partial])
-      await rename(partial, image)
+    const partial = `${image}.part`
+    if ((await stat(image).catch(() => undefined)) !== undefined) {
+      throw new SkilfishError(CODE, `cannot make ${image}: it is there, without a record; move it away`)
     }
+    await rm(partial, { force: true })
+    const backing = ['-F', 'raw', '-b', this.#path]
+    await runTool(CODE, 'qemu-img', ['create', '-q', '-f', 'qcow2', ...backing, partial])
+    await runTool(CODE, 'qemu-img', ['snapshot', '-c', snapshotName(0), partial])
+    // Without its image a record is none.
     await this.setVmRecord(vm, record)
+    await rename(partial, image)
   }
 
   async removeVm(vm: string): Promise<void> {
     await this.#server.close(vm)
+    await rm(`${this.#image(vm)}.part`, { force: true })
     await rm(this.#image(vm), { force: true })
     await rm(this.#record(vm), { force: true })
   }
@@ -106,7 +109,7 @@ export class FileStorage implements Storage {
     const names = await readdir(this.#folder).catch((): string[] => [])
     if (names.some((name) => name.endsWith('.qcow2'))) return
     await this.#server.stop()
-    await rm(join(this.#folder, 'cluster.json'), { force: true })
+    await rm(this.#clusterRecord, { force: true })
   }
 
   async remoteImage(vm: string, generation: number): Promise<BlockNodeOptions> {
@@ -204,6 +207,11 @@ export class FileStorage implements Storage {
         if ((await read(path))?.owner === owner) await rm(path, { force: true })
       },
     }
+  }
+
+  /** No machine has a name that begins so. */
+  get #clusterRecord(): string {
+    return join(this.#folder, '_cluster.json')
   }
 
   #image(vm: string): string {

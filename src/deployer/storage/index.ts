@@ -4,6 +4,7 @@ import { FileStorage } from './file-storage.ts'
 import { RbdStorage } from './rbd-storage.ts'
 import type { Storage } from './storage.ts'
 
+export { leasedStorage } from './leased-storage.ts'
 export type { Storage, Template, VmRecord } from './storage.ts'
 
 /** Where hosts reach this machine by default: only those that are this machine. */

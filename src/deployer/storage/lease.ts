@@ -7,6 +7,12 @@ import type { Lease, LeaseWait } from './storage.ts'
 export const LEASE_MS = 60_000
 const RENEWAL_MS = 15_000
 
+/** It is taken for lost by its holder so long before others take it for ended, milliseconds: what is under way then needs time to stop. */
+const LOSS_MARGIN_MS = 10_000
+
+/** How often its holder looks whether it still holds, milliseconds. */
+const LOOK_MS = 1000
+
 /** How long it may take to give a lease back, milliseconds: one that cannot be ends by itself. */
 const RELEASE_MS = 20_000
 
@@ -32,10 +38,12 @@ export interface LeasePlace {
 export async function acquireLease(cluster: string, place: LeasePlace, wait: LeaseWait): Promise<Lease> {
   const owner = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`
   const record = (): LeaseRecord => ({ owner, expiresMs: Date.now() + LEASE_MS })
+  let held = new Stopwatch()
   if (!(await place.take(record()))) {
     const holder = await endOfHolder(place, wait)
     const leftMs = (holder?.expiresMs ?? 0) - Date.now()
     if (holder !== undefined && leftMs <= 0) await place.drop(holder.owner)
+    held = new Stopwatch()
     if (leftMs > 0 || !(await place.take(record()))) {
       const who = holder?.owner ?? 'another deployer'
       const until = leftMs > 0 ? `; it must renew its lease within ${Math.ceil(leftMs / 1000)} s` : ''
@@ -43,13 +51,27 @@ export async function acquireLease(cluster: string, place: LeasePlace, wait: Lea
     }
   }
   const lost = new AbortController()
-  const renew = async (): Promise<void> => {
-    const holder = await place.read()
-    if (holder?.owner === owner) return place.renew(record())
+  const lose = (text: string): void => {
     clearInterval(timer)
-    const who = holder?.owner ?? 'nobody'
-    const text = `it was not renewed for ${LEASE_MS / 1000} s, and ${who} has it now`
+    clearInterval(look)
     lost.abort(new SkilfishError('CLUSTER_BUSY', `cannot go on with ${cluster}: the lease was lost; ${text}`))
+  }
+  const check = (): void => {
+    const isOver = held.elapsedMs() > LEASE_MS - LOSS_MARGIN_MS
+    if (isOver && !lost.signal.aborted) lose(`it was not renewed for ${Math.round(held.elapsedMs() / 1000)} s`)
+    lost.signal.throwIfAborted()
+  }
+  const confirm = async (): Promise<void> => {
+    check()
+    const holder = await place.read()
+    if (holder?.owner !== owner && !lost.signal.aborted) lose(`${holder?.owner ?? 'nobody'} has it now`)
+    check()
+  }
+  const renew = async (): Promise<void> => {
+    const renewed = new Stopwatch()
+    await confirm()
+    await place.renew(record())
+    held = renewed
   }
   // A storage that hangs must not be asked again and again.
   let renewal: Promise<void> | undefined
@@ -58,16 +80,37 @@ export async function acquireLease(cluster: string, place: LeasePlace, wait: Lea
       .catch(() => undefined)
       .finally(() => (renewal = undefined))
   }, RENEWAL_MS)
+  const look = setInterval(() => {
+    try {
+      check()
+    } catch {
+      // Whoever works under it is told by `lost`.
+    }
+  }, LOOK_MS)
   timer.unref()
+  look.unref()
   return {
     lost: lost.signal,
+    check,
+    confirm,
     async release() {
       clearInterval(timer)
+      clearInterval(look)
       const dropped = (renewal ?? Promise.resolve()).then(() => place.drop(owner)).catch(() => undefined)
       let patience: NodeJS.Timeout | undefined
       await Promise.race([dropped, new Promise((resolve) => (patience = setTimeout(resolve, RELEASE_MS)))])
       clearTimeout(patience)
     },
+  }
+}
+
+/** Measures by two clocks, and goes by the later: one stands still while the machine sleeps, the other may be set back. */
+class Stopwatch {
+  readonly #startedMs = performance.now()
+  readonly #startedWallMs = Date.now()
+
+  elapsedMs(): number {
+    return Math.max(performance.now() - this.#startedMs, Date.now() - this.#startedWallMs)
   }
 }
 

@@ -30,6 +30,9 @@ const ANSWER_TIMEOUT_SECONDS = 60
 /** How long an image that is to be removed may still be in use. Ceph takes a client that has died for one that lives for 30 s. */
 const MAX_WATCHED_SECONDS = 60
 
+/** What an image is called until it is complete: no machine's name makes one that ends so. */
+const PARTIAL_SUFFIX = '~part'
+
 const { errno } = constants
 
 /** Options for that. Otherwise a stopped cluster is waited for without end. */
@@ -68,19 +71,18 @@ export class RbdStorage implements Storage {
   }
 
   async acquireLease(wait: LeaseWait): Promise<Lease> {
-    const marker = this.#spec(`${this.#cluster}.cluster`)
+    const marker = this.#spec(this.#marker)
     // Without exclusive-lock, which would have whoever writes metadata wait for the holder of an advisory lock.
     await this.#rbd(['create', '--size', '1M', '--image-feature', 'layering', marker], [errno.EEXIST])
     return acquireLease(this.#cluster, this.#leasePlace(marker), wait)
   }
 
   async clusterRecord(): Promise<ClusterRecord> {
-    return (await this.#metadata<ClusterRecord>(`${this.#cluster}.cluster`, KEY.cluster)) ?? {}
+    return (await this.#metadata<ClusterRecord>(this.#marker, KEY.cluster)) ?? {}
   }
 
   async setClusterRecord(record: ClusterRecord): Promise<void> {
-    const marker = this.#spec(`${this.#cluster}.cluster`)
-    await this.#rbd(['image-meta', 'set', marker, KEY.cluster, JSON.stringify(record)])
+    await this.#rbd(['image-meta', 'set', this.#spec(this.#marker), KEY.cluster, JSON.stringify(record)])
   }
 
   vmRecord(vm: string): Promise<VmRecord | undefined> {
@@ -93,14 +95,26 @@ export class RbdStorage implements Storage {
 
   async createVm(vm: string, record: VmRecord): Promise<void> {
     const image = this.#spec(this.#image(vm))
+    const partial = `${image}${PARTIAL_SUFFIX}`
+    await this.#remove(partial)
     const format = ['--rbd-default-clone-format', '2']
-    await this.#rbd(['clone', ...format, this.#spec(this.#name.image, this.#name.snapshot), image], [errno.EEXIST])
-    await this.#rbd(['snap', 'create', '--no-progress', `${image}@${snapshotName(0)}`], [errno.EEXIST])
-    await this.setVmRecord(vm, record)
+    await this.#rbd(['clone', ...format, this.#spec(this.#name.image, this.#name.snapshot), partial])
+    await this.#rbd(['snap', 'create', '--no-progress', `${partial}@${snapshotName(0)}`])
+    await this.#rbd(['image-meta', 'set', partial, KEY.vm, JSON.stringify(record)])
+    const isTaken = (await this.#rbd(['rename', partial, image], [errno.EEXIST])) === 'allowed'
+    if (!isTaken) return
+    await this.#remove(partial)
+    const text = 'an image of somebody else has the name; rename it, or the machine'
+    throw new SkilfishError('STORAGE_FAILED', `cannot make ${image}: ${text}`)
   }
 
   async removeVm(vm: string): Promise<void> {
     const image = this.#spec(this.#image(vm))
+    await this.#remove(`${image}${PARTIAL_SUFFIX}`)
+    if ((await this.vmRecord(vm)) !== undefined) await this.#remove(image)
+  }
+
+  async #remove(image: string): Promise<void> {
     await this.#waitUnused(image)
     await this.#rbd(['snap', 'purge', '--no-progress', image], [errno.ENOENT])
     await this.#rbd(['rm', '--no-progress', image], [errno.ENOENT])
@@ -121,7 +135,7 @@ export class RbdStorage implements Storage {
   }
 
   async removeCluster(): Promise<void> {
-    await this.#rbd(['rm', '--no-progress', this.#spec(`${this.#cluster}.cluster`)], [errno.ENOENT])
+    await this.#rbd(['rm', '--no-progress', this.#spec(this.#marker)], [errno.ENOENT])
   }
 
   remoteImage(vm: string, generation: number): Promise<BlockNodeOptions> {
@@ -187,7 +201,7 @@ export class RbdStorage implements Storage {
         const [lock] = await locks()
         if (lock === undefined) return undefined
         const [owner = '', takenMs = '0'] = lock.id.split(' ')
-        const record = await this.#metadata<LeaseRecord>(`${this.#cluster}.cluster`, KEY.lease)
+        const record = await this.#metadata<LeaseRecord>(this.#marker, KEY.lease)
         return record?.owner === owner ? record : { owner, expiresMs: Number(takenMs) + LEASE_MS }
       },
       renew: async (record) => {
@@ -199,6 +213,11 @@ export class RbdStorage implements Storage {
         }
       },
     }
+  }
+
+  /** No machine has a name that begins so. */
+  get #marker(): string {
+    return `${this.#cluster}._cluster`
   }
 
   #image(vm: string): string {

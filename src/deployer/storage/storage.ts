@@ -14,6 +14,8 @@ export interface Template {
 
 /** What is kept with the image of a virtual machine, so that any machine that reaches the storage can go on. */
 export interface VmRecord {
+  /** Drawn when the image was made: what else has the machine's name is another image. */
+  readonly id: string
   readonly cluster: string
   /** Identity of the template that it was made of. */
   readonly template: string
@@ -33,8 +35,12 @@ export interface ClusterRecord {
 
 /** The right to change a cluster, held by one deployer at a time. */
 export interface Lease {
-  /** Aborted when another deployer has it, as it could not be renewed in time. */
+  /** Aborted when it could not be renewed in time, some seconds before another deployer may have it. */
   readonly lost: AbortSignal
+  /** Goes by the clocks of this machine, also right after it slept. @throws SkilfishError CLUSTER_BUSY when it is lost */
+  check(): void
+  /** Asks the storage too, before what cannot be undone. @throws SkilfishError CLUSTER_BUSY when it is lost, and those of the storage */
+  confirm(): Promise<void>
   /** Gives it back; one that the storage does not take back ends by itself. */
   release(): Promise<void>
 }
@@ -61,8 +67,12 @@ export interface Storage {
   /** @returns undefined when the machine has no image */
   vmRecord(vm: string): Promise<VmRecord | undefined>
   setVmRecord(vm: string, record: VmRecord): Promise<void>
-  /** Makes an image with the template's content, and its snapshot of generation 0; what is there already is left. */
+  /**
+   * Makes an image with the template's content, its snapshot of generation 0 and its record, for a machine that has none. It has its name
+   * when it is complete. @throws SkilfishError STORAGE_FAILED when something else has the name
+   */
   createVm(vm: string, record: VmRecord): Promise<void>
+  /** Removes the machine's image, and what an interrupted {@link createVm} left. What has the name and no record is not the machine's. */
   removeVm(vm: string): Promise<void>
   /** Ends what served the cluster, when no machine of it is left. */
   removeCluster(): Promise<void>

@@ -21,7 +21,8 @@ it('refuses numbers that it cannot use before it looks at anything', async () =>
 it('tells in a status that the template is not to be had, and of the machines all the same', async () => {
   const events: DeployerEvent[] = []
   const views = await new Deployer(plan, { onEvent: (event) => events.push(event) }).status()
-  expect(views).toEqual([{ vm: 'a', host: 'local', state: 'down' }])
+  const storageReason = expect.stringContaining('/t.raw') as string
+  expect(views).toEqual([{ vm: 'a', host: 'local', state: 'down', storageReason }])
   const notes = events.filter(({ kind }) => kind === 'note').map(({ text }) => text)
   expect(notes).toEqual([expect.stringMatching(/^the template is not to be had: cannot open \/t\.raw: /)])
 })

@@ -15,6 +15,7 @@ it('that cannot be made is told at once', async () => {
   const boot = {
     step: 'boot',
     ...place,
+    image: 'i',
     generation: 0,
     sizeBytes: 4096,
     remote,

@@ -135,6 +135,35 @@ describe('the lease of a cluster', () => {
     expect(place.record.owner).toBe('other')
   })
 
+  it('is lost by its own clock when the storage hangs, before anybody else may take it', async () => {
+    const place = new Place()
+    const lease = await acquireLease('c', place)
+    place.isHanging = true
+    await vi.advanceTimersByTimeAsync(LEASE_MS - 5000)
+    expect(() => lease.check()).toThrow('the lease was lost; it was not renewed for 5')
+    expect(lease.lost.aborted).toBe(true)
+  })
+
+  it('is lost at once when the machine has slept for as long', async () => {
+    const place = new Place()
+    const lease = await acquireLease('c', place)
+    expect(() => lease.check()).not.toThrow()
+    // Timers and the other clock have stood still.
+    vi.setSystemTime(Date.now() + LEASE_MS)
+    expect(() => lease.check()).toThrow('the lease was lost')
+    await expectFailure(lease.confirm(), 'CLUSTER_BUSY', 'the lease was lost')
+  })
+
+  it('is lost when the storage says so, whatever the clocks', async () => {
+    const place = new Place()
+    const lease = await acquireLease('c', place)
+    await lease.confirm()
+    place.record = { owner: 'other', expiresMs: Date.now() + LEASE_MS }
+    expect(() => lease.check()).not.toThrow()
+    await expectFailure(lease.confirm(), 'CLUSTER_BUSY', 'other has it now')
+    expect(lease.lost.aborted).toBe(true)
+  })
+
   it('is given up when a storage that hangs does not take it back', async () => {
     const place = new Place()
     const lease = await acquireLease('c', place)
