@@ -42,7 +42,6 @@ export class VmFolder {
   readonly qmpSocket: string
   readonly consoleSocket: string
   readonly pidFile: string
-  readonly log: string
   readonly journal: string
   readonly cephConf: string
 
@@ -52,7 +51,6 @@ export class VmFolder {
     this.qmpSocket = join(path, 'qmp.sock')
     this.consoleSocket = join(path, 'console.sock')
     this.pidFile = join(path, 'qemu.pid')
-    this.log = join(path, 'qemu.log')
     this.journal = join(path, 'vm.json')
     this.cephConf = join(path, 'ceph.conf')
   }
