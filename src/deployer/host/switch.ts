@@ -1,5 +1,4 @@
-import { lookup } from 'node:dns/promises'
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { SkilfishError } from '../../errors.ts'
 import {
   addBlockNode,
@@ -23,8 +22,9 @@ import { localNode, NODE, overlayNode } from './block-graph.ts'
 import { requireOwn } from './own-overlay.ts'
 import { HostFolder, readJson, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
 import { NbdClient } from './nbd-client.ts'
-import { runTool } from './tool.ts'
 import { connectQemu, tcpPeers, type Peer } from './qemu-process.ts'
+import { nbdPlace, storagePeers } from './storage-peers.ts'
+import { runTool } from './tool.ts'
 
 type SwitchRequest = StepRequest & { step: 'switch' }
 
@@ -216,25 +216,6 @@ async function writeHeader(qmp: QmpClient, localPath: string): Promise<void> {
   })
   const failure = await done
   if (failure !== undefined) throw new SkilfishError('SWITCH_FAILED', `cannot write the overlay's header: ${failure}`)
-}
-
-function nbdPlace(remote: RemoteImage | undefined): { host: string; port: number; exportName: string } | undefined {
-  if (remote?.driver !== 'nbd' || remote.server.type !== 'inet') return undefined
-  const { host, port } = remote.server
-  return { host, port: Number(port), exportName: remote.export ?? '' }
-}
-
-/** Whom connections to the storage are to: an NBD server by address and port, the monitors and OSDs of Ceph by their addresses. */
-async function storagePeers(remote: RemoteImage | undefined): Promise<(peer: Peer) => boolean> {
-  const place = nbdPlace(remote)
-  if (place !== undefined) {
-    const { address } = await lookup(place.host)
-    return (peer) => peer.address === address && peer.port === place.port
-  }
-  const conf = remote?.driver === 'rbd' ? remote.conf : undefined
-  const text = conf === undefined ? '' : await readFile(conf, 'utf8').catch(() => '')
-  const monitors = new Set(/^\s*mon[ _]host\s*=(.*)$/m.exec(text)?.[1]?.match(/\d+\.\d+\.\d+\.\d+/g) ?? [])
-  return ({ address }) => monitors.has(address)
 }
 
 const countTo = (isStorage: (peer: Peer) => boolean, peers: readonly Peer[]): number => peers.filter(isStorage).length
