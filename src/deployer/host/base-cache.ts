@@ -1,35 +1,19 @@
 import { readdir, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { JOURNAL_SUFFIX } from '../../io/index.ts'
+import { copyFault, removeCopy } from './copy-record.ts'
 import { openFiles } from './file-users.ts'
-import { readJson, remove, removeIfEmpty, type HostFolder } from './host-folder.ts'
+import { remove, removeIfEmpty, type HostFolder } from './host-folder.ts'
 import type { BaseName, EvictReport } from '../host-protocol.ts'
-
-/** What a base was when it was complete. Any write to the file changes one of these, the time of change at the least. */
-export interface BaseRecord {
-  readonly identity: string
-  readonly rootDigest: string
-  readonly sizeBytes: number
-  readonly inode: string
-  readonly changedNs: string
-}
 
 /** Looks for a template on this host. @returns its path when it is complete and untouched; else why not */
 export async function findBase(
   folder: HostFolder,
-  { key, identity, sizeBytes }: BaseName,
+  { key, identity }: BaseName,
 ): Promise<{ readonly path: string } | { readonly reason: string }> {
   const path = folder.basePath(key)
-  const facts = await stat(path, { bigint: true }).catch(() => undefined)
-  if (facts === undefined) return { reason: `${path} is not there` }
-  const record = await readJson<BaseRecord>(recordPath(path))
-  if (record === undefined) return { reason: `${path} was never complete` }
-  if (record.identity !== identity) return { reason: `${path} is of another template` }
-  if (facts.size !== BigInt(sizeBytes)) return { reason: `${path} has ${facts.size} bytes, the template ${sizeBytes}` }
-  if (String(facts.ino) !== record.inode || String(facts.ctimeNs) !== record.changedNs) {
-    return { reason: `${path} was changed after it was received` }
-  }
-  return { path }
+  const reason = await copyFault(path, identity)
+  return reason === undefined ? { path } : { reason }
 }
 
 /**
@@ -65,8 +49,7 @@ export async function evictBases(
       continue
     }
     const path = join(folder.bases, name)
-    await remove(recordPath(path))
-    await remove(path)
+    await removeCopy(path)
     await remove(`${path}${JOURNAL_SUFFIX}`)
     leftBytes -= storedBytes
     removed.push(name)
@@ -74,6 +57,3 @@ export async function evictBases(
   await removeIfEmpty(folder.bases)
   return { removed, kept }
 }
-
-/** Where that is kept. */
-export const recordPath = (path: string): string => `${path.replace(/\.raw$/, '')}.json`

@@ -4,7 +4,6 @@ import { makeFolder } from '../../io/index.ts'
 import { continueGuest, QmpClient, queryNodeNames, queryStatus } from '../../qmp/index.ts'
 import type { StepRequest, StepResults } from '../host-protocol.ts'
 import { settleAccelerator } from './accelerator.ts'
-import { findBase } from './base-cache.ts'
 import {
   BITMAP,
   BITMAP_GRANULARITY_BYTES,
@@ -16,7 +15,9 @@ import {
   withTimeouts,
   type NamedNode,
 } from './block-graph.ts'
+import { removeCopy } from './copy-record.ts'
 import { HostFolder, readJson, remove, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
+import { findLocalCopy, type LocalCopy } from './local-copy.ts'
 import { requireOwn } from './own-overlay.ts'
 import { findQemu } from './qemu-process.ts'
 import { runTool } from './tool.ts'
@@ -46,11 +47,13 @@ export async function boot(request: BootRequest): Promise<StepResults['boot']> {
     return { pid: running, isAdopted: true, base, readyMs: performance.now() - startedMs }
   }
   const journal = await prepareOverlay(request, folder)
-  const local = journal.localPath === undefined ? undefined : await usableLocal(request, host, folder, journal)
+  const local = await usableLocal(request, host, folder, journal)
   const isLocal = local !== undefined
-  const remote = isLocal ? journal.remote : await withTimeouts(request.remote, folder)
-  const base = isLocal ? [local] : remoteNodes(remote!)
-  const present = { ...journal, ...(remote === undefined ? {} : { remote }) }
+  if (isLocal) await nameBase(folder, journal, local)
+  const remote = isLocal ? request.remote : await withTimeouts(request.remote, folder)
+  const base = isLocal ? [localNode(local.basePath, local.uniquePath)] : remoteNodes(remote)
+  const localPath = local?.path ?? journal.localPath
+  const present = { ...journal, remote, ...(localPath === undefined ? {} : { localPath }) }
   await writeJson(folder.journal, { ...present, base: isLocal ? 'local' : 'remote' } satisfies VmJournal)
   await remove(folder.qmpSocket)
   const nodes = [...base, overlayFileNode(folder.overlay), overlayNode(isLocal ? NODE.local : NODE.remote)]
@@ -89,7 +92,7 @@ async function prepareOverlay(request: BootRequest, folder: VmFolder): Promise<V
   if (journal !== undefined) await remove(folder.journal)
   await remove(folder.overlay)
   if (journal !== undefined && !(isOwn && journal.generation === generation)) {
-    await remove(folder.uniquePath(journal.generation))
+    await removeCopy(folder.uniquePath(journal.generation))
   }
   await runTool('QEMU_FAILED', 'qemu-img', ['create', '-q', '-f', 'qcow2', folder.overlay, String(sizeBytes)])
   const bitmap = ['--add', '-g', String(BITMAP_GRANULARITY_BYTES), folder.overlay, BITMAP]
@@ -104,13 +107,17 @@ async function usableLocal(
   request: BootRequest,
   host: HostFolder,
   folder: VmFolder,
-  journal: VmJournal,
-): Promise<NamedNode | undefined> {
-  const base = await findBase(host, request.base)
-  if (!('path' in base)) return undefined
-  const unique = folder.uniquePath(journal.generation)
-  if (journal.generation === 0) return localNode(base.path, undefined)
-  return (await stat(unique).catch(() => undefined)) === undefined ? undefined : localNode(base.path, unique)
+  { generation }: VmJournal,
+): Promise<LocalCopy | undefined> {
+  const local = await findLocalCopy(host, folder, request.base, generation)
+  return 'path' in local ? local : undefined
+}
+
+/** Writes into the overlay's header what is to be behind it, for whoever opens it by hand: a switch does that too. */
+async function nameBase(folder: VmFolder, journal: VmJournal, local: LocalCopy): Promise<void> {
+  if (journal.base === 'local' && journal.localPath === local.path) return
+  const base = ['-F', local.uniquePath === undefined ? 'raw' : 'qcow2', '-b', local.path]
+  await runTool('QEMU_FAILED', 'qemu-img', ['rebase', '-q', '-u', '-f', 'qcow2', ...base, folder.overlay])
 }
 
 function qemuArguments(

@@ -11,7 +11,8 @@ const MAX_SOCKET_PATH_BYTES = 107
  * Where a host keeps things, below the folder that the plan names:
  *
  * - `bases/KEY.raw`, `KEY.json`: templates received, and what was known of each when it was complete; `KEY.part` while it comes
- * - `vms/CLUSTER/VM/`: what belongs to one virtual machine
+ * - `vms/CLUSTER/VM/`: what belongs to one virtual machine; of it, `unique-N.qcow2` and `unique-N.json` are the same for what its image of
+ *   generation N has over the template
  */
 export class HostFolder {
   readonly bases: string
@@ -55,7 +56,7 @@ export class VmFolder {
     this.cephConf = join(path, 'ceph.conf')
   }
 
-  /** The local copy of what this machine alone has over the template, of one generation of its image. */
+  /** The local copy of what this machine alone has over the template, of one generation of its image: read-only once it is complete. */
   uniquePath(generation: number): string {
     return join(this.path, `unique-${generation}.qcow2`)
   }
@@ -74,9 +75,9 @@ export interface VmJournal {
    * Both have the same content, so the overlay is valid over either.
    */
   readonly base: 'remote' | 'switching' | 'local'
-  /** How QEMU that was booted over the storage reads it. */
+  /** How QEMU reads the storage, or would. */
   readonly remote?: RemoteImage
-  /** Path of the local copy, once there is to be one. */
+  /** Path of the local copy, once one was to be used: what the overlay's header names while the base is `local`. */
   readonly localPath?: string
   /** The overlay's content is in the storage as this generation. It may be dropped. */
   readonly committedAs?: number

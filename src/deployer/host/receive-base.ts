@@ -1,10 +1,9 @@
-import { chmod, rename, stat } from 'node:fs/promises'
 import { SkilfishError } from '../../errors.ts'
-import { FINGERPRINT_SUFFIX, makeFolder, syncFolder } from '../../io/index.ts'
+import { FINGERPRINT_SUFFIX, makeFolder } from '../../io/index.ts'
 import { receive } from '../../receiver/index.ts'
 import type { BaseName, StepHooks, TransferPlace } from '../host-protocol.ts'
-import { recordPath, type BaseRecord } from './base-cache.ts'
-import { remove, writeJson, type HostFolder } from './host-folder.ts'
+import { keepCopy } from './copy-record.ts'
+import { remove, type HostFolder } from './host-folder.ts'
 
 /** How long to wait for the sender, milliseconds. */
 const START_TIMEOUT_MS = 150_000
@@ -22,7 +21,6 @@ export async function receiveBase(
   await makeFolder(folder.bases)
   const path = folder.basePath(base.key)
   const partial = `${path}.part`
-  await remove(recordPath(path))
   const { rootDigest, imageBytes } = await receive({
     target: partial,
     imageId: base.identity,
@@ -36,16 +34,8 @@ export async function receiveBase(
     const text = `it has ${imageBytes} bytes; the template has ${base.sizeBytes}`
     throw new SkilfishError('BASE_UNFIT', `cannot use what was received as ${path}: ${text}`)
   }
-  await chmod(partial, 0o444)
-  await rename(partial, path)
-  // The record below says what that fingerprint would.
+  await keepCopy(partial, path, { identity: base.identity, rootDigest })
+  // The record says what that fingerprint would.
   await remove(`${partial}${FINGERPRINT_SUFFIX}`)
-  await syncFolder(folder.bases)
-  const { ino, ctimeNs } = await stat(path, { bigint: true })
-  const record: BaseRecord = {
-    ...{ identity: base.identity, rootDigest, sizeBytes: base.sizeBytes },
-    ...{ inode: String(ino), changedNs: String(ctimeNs) },
-  }
-  await writeJson(recordPath(path), record)
   return path
 }

@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises'
 import { SkilfishError } from '../../errors.ts'
 import {
   addBlockNode,
@@ -17,10 +16,10 @@ import {
   type QmpClient,
 } from '../../qmp/index.ts'
 import type { RemoteImage, StepRequest, SwitchReport } from '../host-protocol.ts'
-import { findBase } from './base-cache.ts'
 import { localNode, NODE, overlayNode } from './block-graph.ts'
 import { requireOwn } from './own-overlay.ts'
 import { HostFolder, readJson, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
+import { findLocalCopy, type LocalCopy } from './local-copy.ts'
 import { NbdClient } from './nbd-client.ts'
 import { connectQemu, tcpPeers, type Peer } from './qemu-process.ts'
 import { nbdPlace, storagePeers } from './storage-peers.ts'
@@ -58,7 +57,8 @@ export async function switchBase(request: SwitchRequest): Promise<SwitchReport> 
   const host = new HostFolder(request.folder)
   const folder = host.vm(request.cluster, request.vm)
   const journal = await readJournal(request, folder)
-  const localPath = await requireLocal(request, host, folder)
+  const local = await requireLocal(request, host, folder)
+  const localPath = local.path
   await requireSize(request.vm, localPath, journal.sizeBytes)
   const { qmp, pid } = await connectQemu(folder, request.vm)
   try {
@@ -72,11 +72,16 @@ export async function switchBase(request: SwitchRequest): Promise<SwitchReport> 
     let reopened = { reopenMs: 0, wasYanked: false }
     if (names.has(NODE.remote)) {
       requireNoJobs(jobs, request.vm)
-      if (!names.has(NODE.local)) await addLocal(request, host, folder, qmp)
-      // From here on a crash leaves it open which base the overlay has: both are right.
-      await writeJson(folder.journal, { ...journal, base: 'switching', localPath } satisfies VmJournal)
-      const isAnswering = await probe(journal.remote)
-      reopened = await reopen(request, qmp, localPath, !isAnswering)
+      await addLocal(qmp, local, names.has(NODE.local))
+      try {
+        // From here on a crash leaves it open which base the overlay has: both are right.
+        await writeJson(folder.journal, { ...journal, base: 'switching', localPath } satisfies VmJournal)
+        const isAnswering = await probe(journal.remote)
+        reopened = await reopen(request, qmp, localPath, !isAnswering)
+      } catch (error) {
+        await deleteUnused(qmp, NODE.local).catch(() => undefined)
+        throw error
+      }
       await writeHeader(qmp, localPath)
     }
     // A try that was interrupted may have left any of these.
@@ -108,19 +113,11 @@ async function readJournal(request: SwitchRequest, folder: VmFolder): Promise<Vm
   return journal
 }
 
-/** @returns the path that the overlay's header is to name */
-async function requireLocal(request: SwitchRequest, host: HostFolder, folder: VmFolder): Promise<string> {
-  const base = await findBase(host, request.base)
-  if (!('path' in base)) {
-    throw new SkilfishError(
-      'BASE_UNFIT',
-      `cannot switch ${request.vm}: ${base.reason}; fetch first, it stays on the storage until then`,
-    )
-  }
-  if (request.generation === 0) return base.path
-  const unique = folder.uniquePath(request.generation)
-  if ((await stat(unique).catch(() => undefined)) !== undefined) return unique
-  throw new SkilfishError('BASE_UNFIT', `cannot switch ${request.vm}: ${unique} is not there; fetch first`)
+async function requireLocal(request: SwitchRequest, host: HostFolder, folder: VmFolder): Promise<LocalCopy> {
+  const local = await findLocalCopy(host, folder, request.base, request.generation)
+  if ('path' in local) return local
+  const text = `${local.reason}; fetch first, it stays on the storage until then`
+  throw new SkilfishError('BASE_UNFIT', `cannot switch ${request.vm}: ${text}`)
 }
 
 function requireNoJobs([job]: readonly BlockJob[], vm: string): void {
@@ -141,10 +138,24 @@ async function requireSize(vm: string, localPath: string, sizeBytes: number): Pr
   throw new SkilfishError('BASE_UNFIT', `cannot switch ${vm}: ${sizes}; it stays on the storage`)
 }
 
-/** Adds the local copy beside the storage's node. */
-function addLocal(request: SwitchRequest, host: HostFolder, folder: VmFolder, qmp: QmpClient): Promise<void> {
-  const unique = request.generation === 0 ? undefined : folder.uniquePath(request.generation)
-  return addBlockNode(qmp, localNode(host.basePath(request.base.key), unique))
+/**
+ * Adds the local copy beside the storage's node. One that a try before has left may be of a file that was replaced since: unless it is the
+ * overlay's base already, which QEMU does not delete, it is added anew.
+ */
+async function addLocal(qmp: QmpClient, local: LocalCopy, isThere: boolean): Promise<void> {
+  if (isThere && !(await deleteUnused(qmp, NODE.local))) return
+  await addBlockNode(qmp, localNode(local.basePath, local.uniquePath))
+}
+
+/** @returns whether it was deleted; false for a node that is in use */
+async function deleteUnused(qmp: QmpClient, nodeName: string): Promise<boolean> {
+  try {
+    await deleteBlockNode(qmp, nodeName)
+    return true
+  } catch (error) {
+    if (error instanceof SkilfishError && error.code === 'QMP_REFUSED') return false
+    throw error
+  }
 }
 
 /** Reads a block where that can be done without QEMU. @returns false when the storage does not answer */
@@ -185,7 +196,6 @@ async function reopen(
     await reopenBlockNodes(qmp, [overlayNode(NODE.local)], REOPEN_TIMEOUT_MS)
     return { reopenMs: performance.now() - startedMs, wasYanked: cut.wasYanked }
   } catch (cause) {
-    await deleteBlockNode(qmp, NODE.local).catch(() => undefined)
     const reason = cause instanceof Error ? cause.message : String(cause)
     const state = cut.wasYanked ? 'it is paused, and its storage was cut off' : 'it stays on the storage'
     const text = `QEMU does not change the base (${reason}); ${state}`

@@ -1,11 +1,11 @@
-import { readdir, rename, stat } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
-import { syncFolder } from '../../io/index.ts'
 import type { BlockNodeOptions } from '../../qmp/index.ts'
 import { forEach, pieces, totalBytes } from '../extents.ts'
 import type { StepHooks, StepRequest, StepResults } from '../host-protocol.ts'
 import { findBase } from './base-cache.ts'
+import { copyFault, keepCopy, removeCopy } from './copy-record.ts'
 import { localNode, remoteNodes, NODE, withTimeouts } from './block-graph.ts'
 import { HostFolder, remove, type VmFolder } from './host-folder.ts'
 import { ByteRate } from './byte-rate.ts'
@@ -20,7 +20,7 @@ const DEPTH = 8
 
 const BASE = 'base'
 
-/** Copies what a machine's image has over the template into a file above the host's template. Complete when it has its name. */
+/** Copies what a machine's image has over the template into a file above the host's template. One that is complete and untouched is left. */
 export async function fetchUnique(
   request: FetchRequest,
   { signal, onProgress }: StepHooks,
@@ -28,7 +28,8 @@ export async function fetchUnique(
   const host = new HostFolder(request.folder)
   const folder = host.vm(request.cluster, request.vm)
   const path = folder.uniquePath(request.generation)
-  if ((await stat(path).catch(() => undefined)) !== undefined) return { copiedBytes: 0 }
+  const { identity } = request.base
+  if ((await copyFault(path, identity)) === undefined) return { copiedBytes: 0 }
   const base = await findBase(host, request.base)
   if (!('path' in base)) throw new SkilfishError('BASE_UNFIT', `cannot fetch for ${request.vm}: ${base.reason}`)
   const partial = `${path}.part`
@@ -59,8 +60,7 @@ export async function fetchUnique(
   } finally {
     await daemon.stop()
   }
-  await rename(partial, path)
-  await syncFolder(folder.path)
+  await keepCopy(partial, path, { identity })
   await removeOthers(folder, path)
   return { copiedBytes: wholeBytes }
 }
@@ -68,5 +68,5 @@ export async function fetchUnique(
 /** Those of other generations are of no use to an overlay over this one. */
 async function removeOthers(folder: VmFolder, path: string): Promise<void> {
   const names = (await readdir(folder.path)).filter((name) => /^unique-\d+\.qcow2$/.test(name))
-  for (const name of names.filter((one) => one !== basename(path))) await remove(join(folder.path, name))
+  for (const name of names.filter((one) => one !== basename(path))) await removeCopy(join(folder.path, name))
 }
