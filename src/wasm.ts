@@ -1,3 +1,5 @@
+const WASM_PAGE_BYTES = 65_536
+
 /** A memory that never grows, so that `buffer` stays the same. */
 export interface WasmMemory {
   readonly buffer: ArrayBuffer
@@ -24,8 +26,18 @@ export function compileWasm(base64: string): () => unknown {
   return () => new WebAssembly.Instance(module).exports
 }
 
+/**
+ * Makes a memory that does not belong to an instance. Unlike other buffers it begins at a page of the machine.
+ * @param lengthBytes a multiple of 65,536
+ */
+export function makeWasmMemory(lengthBytes: number): WasmMemory {
+  const pages = lengthBytes / WASM_PAGE_BYTES
+  return new WebAssembly.Memory({ initial: pages, maximum: pages })
+}
+
 /** As much of WebAssembly's JavaScript interface as is used here; TypeScript knows it with the browser's types only. */
 declare const WebAssembly: {
+  readonly Memory: new (limits: { initial: number; maximum: number }) => WasmMemory
   readonly validate: (bytes: Uint8Array) => boolean
   readonly Module: new (bytes: Uint8Array) => object
   readonly Instance: new (module: object) => { readonly exports: unknown }

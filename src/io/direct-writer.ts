@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { SkilfishError } from '../errors.ts'
+import { makeWasmMemory } from '../wasm.ts'
 import { errnoName } from './storage-error.ts'
 import { writeFully } from './write-fully.ts'
 
@@ -13,14 +14,6 @@ const ALIGNMENT_BYTES = 4096
 const BUFFER_BYTES = 256 * 1024
 /** Direct writes under way at once; with the buffers' size it bounds the memory, at 2 MiB. More wait. */
 const BUFFER_COUNT = 8
-const WASM_PAGE_BYTES = 65_536
-
-/** TypeScript declares WebAssembly for browsers only. */
-const { WebAssembly } = globalThis as unknown as {
-  readonly WebAssembly: {
-    readonly Memory: new (limits: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer }
-  }
-}
 
 /**
  * Writes past the page cache (`O_DIRECT`): the aligned middle of each write goes direct, through memory at aligned addresses;
@@ -38,10 +31,8 @@ export class DirectWriter {
     this.#direct = direct
     this.#buffered = buffered
     // Node.js cannot ask for aligned memory, but every WebAssembly memory begins at a page of the machine.
-    const pages = (BUFFER_COUNT * BUFFER_BYTES) / WASM_PAGE_BYTES
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages })
-    for (let i = 0; i < BUFFER_COUNT; i++)
-      this.#free.push(new Uint8Array(memory.buffer, i * BUFFER_BYTES, BUFFER_BYTES))
+    const { buffer } = makeWasmMemory(BUFFER_COUNT * BUFFER_BYTES)
+    for (let i = 0; i < BUFFER_COUNT; i++) this.#free.push(new Uint8Array(buffer, i * BUFFER_BYTES, BUFFER_BYTES))
   }
 
   /**
