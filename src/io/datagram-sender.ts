@@ -48,11 +48,6 @@ export class DatagramSender {
     return this.#refusal
   }
 
-  /** How many datagrams of `segmentBytes` one send may hold. */
-  maxSegmentCount(segmentBytes: number): number {
-    return Math.min(MAX_SEGMENT_COUNT, Math.floor(this.#maxSendBytes / segmentBytes))
-  }
-
   /**
    * Sends the first `length` bytes of `buffer` as datagrams of `segmentBytes` each, the last of which may be shorter.
    *

@@ -90,7 +90,6 @@ export class UdpSocket {
   readonly #note: string | undefined
   readonly #recvBufferBytes: number
   readonly #sendBufferBytes: number
-  #receiveError: Error | undefined
   #closing: Promise<void> | undefined
 
   /**
@@ -116,7 +115,8 @@ export class UdpSocket {
     this.#sender = new DatagramSender(socket, options.group.family, offloads && isSender ? setSegmentBytes : undefined)
 
     socket.on('message', (bytes, from) => this.onMessage(bytes, from.address, from.port))
-    socket.on('error', (error) => (this.#receiveError = error))
+    // What the kernel reports on receiving (a peer that has gone, for instance) ends nothing.
+    socket.on('error', ignore)
     if (isSender) prepareSending(socket, linux, options)
     else socket.addMembership(options.group.address, multicastInterface(options.interface))
   }
@@ -138,26 +138,13 @@ export class UdpSocket {
   }
 
   /**
-   * The last error that the kernel reported on receiving. None ends the socket: a peer that has gone, for instance, shows
-   * here. A driver that gives up for silence can name it as the cause.
-   */
-  get receiveError(): Error | undefined {
-    return this.#receiveError
-  }
-
-  /** How many datagrams of `segmentBytes` one {@link sendToGroup} may hold: at most 64, and no more than fit 64 KiB. */
-  maxSegmentCount(segmentBytes: number): number {
-    return this.#sender.maxSegmentCount(segmentBytes)
-  }
-
-  /**
    * Sends the first `length` bytes of `buffer` to the group as datagrams of `segmentBytes` each; the last may be shorter.
    * `buffer` is lent until `done` is called, which happens once, after this call has returned.
    *
    * `done` gets a SkilfishError PACKET_TOO_LARGE, NO_MULTICAST_ROUTE, NETWORK_DENIED or NETWORK_FAILED when the system refused
    * (a part of) the run. See `isTransientSendError` for those worth another try; such a try may send some datagrams twice.
    *
-   * @throws RangeError when the run is empty, longer than its buffer or than {@link maxSegmentCount} allows.
+   * @throws RangeError when the run is empty, longer than its buffer, than 64 datagrams or than the longest one.
    */
   sendToGroup(buffer: Uint8Array, length: number, segmentBytes: number, done: SendCallback): void {
     this.#sender.send(buffer, length, segmentBytes, this.#group.address, this.#group.port, done)

@@ -189,14 +189,14 @@ it('fails sends after close, and does not send refused runs again', async () => 
   ])
 })
 
-it('tells how many datagrams one send may hold', () => {
-  const { sender } = rig()
-  expect(sender.maxSegmentCount(1472)).toBe(44)
-  expect(sender.maxSegmentCount(100)).toBe(64)
-  expect(sender.maxSegmentCount(8972)).toBe(7)
-  expect(sender.maxSegmentCount(65_507)).toBe(1)
-  const ipv6 = new DatagramSender(new FakeSocket() as unknown as Socket, 6, undefined)
-  expect(ipv6.maxSegmentCount(65_527)).toBe(1)
+it('takes what a datagram may hold over IPv6, and no more', () => {
+  const socket = new FakeSocket()
+  const sender = new DatagramSender(socket as unknown as Socket, 6, undefined)
+  const send = (length: number): void =>
+    sender.send(new Uint8Array(65_600), length, length, 'ff15::1', 9, () => undefined)
+  send(65_527)
+  expect(socket.sent.length).toBe(1)
+  expect(() => send(65_528)).toThrow(RangeError)
 })
 
 it.each([

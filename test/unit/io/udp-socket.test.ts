@@ -98,7 +98,8 @@ describe.each(paths)('a socket $path', ({ ffi }) => {
       await openSocket({ ...setting, role: 'receiver', offload: 'off' }),
     ]
     const sender = await openSocket({ ...setting, role: 'sender' })
-    const count = sender.maxSegmentCount(SEGMENT_BYTES)
+    // As many as one send may hold: 65,507 bytes.
+    const count = 54
     const run = pattern(count * SEGMENT_BYTES - 500)
     const arrivals = receivers.map((receiver) => nextDatagrams(receiver, count))
     await sendRun(sender, run)
