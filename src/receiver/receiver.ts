@@ -1,17 +1,25 @@
-import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { SkilfishError } from '../errors.ts'
 import { FecDecoder } from '../fec/index.ts'
-import { MachinePump, monotonicUs, openUdpSocket, parseGroup, resolveInterface, type UdpSocket } from '../io/index.ts'
+import {
+  MachinePump,
+  monotonicUs,
+  openUdpSocket,
+  parseGroup,
+  resolveInterface,
+  secureRandom,
+  type UdpSocket,
+} from '../io/index.ts'
 import {
   clipText,
   DEFAULT_GROUP,
   DEFAULT_PORT,
   DEFAULT_SILENCE_MS,
+  drawId,
   formatId,
   type End,
-  type Id64,
 } from '../protocol/index.ts'
+import { interrupted, throwIfAborted } from '../interruption.ts'
 import { ProgressStream } from '../progress-stream.ts'
 import { ReceiverKeys, type ReceiverSessionKeys } from '../trust/index.ts'
 import { checkReceiveOptions } from './check-options.ts'
@@ -82,7 +90,7 @@ class Transfer implements ReceiveHandle {
     const { imageId, startTimeoutMs, target } = options
     const { trust } = this.#keys
     return new ReceiverMachine(this.#beganUs, {
-      ...{ receiverId: randomId(), name: options.name ?? clipText(hostname()), random: Math.random },
+      ...{ receiverId: drawId(secureRandom), name: options.name ?? clipText(hostname()), random: Math.random },
       ...(trust === undefined ? {} : { trust }),
       ...(imageId === undefined ? {} : { imageId }),
       ...(startTimeoutMs === undefined ? {} : { startTimeoutUs: us(startTimeoutMs) }),
@@ -96,7 +104,7 @@ class Transfer implements ReceiveHandle {
   async #run(): Promise<ReceiveResult> {
     const { signal, dropRatio = 0 } = this.#options
     const group = parseGroup(this.#options.group ?? DEFAULT_GROUP, DEFAULT_PORT)
-    if (signal?.aborted) throw interrupted()
+    throwIfAborted(signal)
     let socket: UdpSocket | undefined
     let timer: NodeJS.Timeout | undefined
     let isComplete = false
@@ -123,7 +131,7 @@ class Transfer implements ReceiveHandle {
       })
       if (dropRatio > 0) dropSome(socket, dropRatio)
       // What came while the target and the socket were opened has called nobody.
-      if (signal?.aborted) throw interrupted()
+      throwIfAborted(signal)
       signal?.addEventListener('abort', abort, { once: true })
       timer = setInterval(() => this.#tellProgress(), PROGRESS_INTERVAL_MS)
       this.#log(`waiting for a sender, target ${this.#target.label}`)
@@ -267,13 +275,6 @@ class Transfer implements ReceiveHandle {
       ...{ stats: this.#machine.stats(), socket: socket.facts },
     }
   }
-}
-
-const interrupted = (): SkilfishError => new SkilfishError('INTERRUPTED', 'the transfer was interrupted')
-
-function randomId(): Id64 {
-  const bytes = randomBytes(8)
-  return { high: bytes.readUInt32BE(0), low: bytes.readUInt32BE(4) }
 }
 
 /** Loses that share of the packets that come in. */

@@ -9,6 +9,7 @@ import {
   openUdpSocket,
   parseGroup,
   resolveInterface,
+  secureRandom,
   type NetworkInterface,
   type Spool,
   type UdpSocket,
@@ -19,12 +20,14 @@ import {
   DEFAULT_MTU_BYTES,
   DEFAULT_PORT,
   DEFAULT_SILENCE_MS,
+  drawId,
   formatId,
   overheadBytes,
   planGeometry,
   type Geometry,
   type Id64,
 } from '../protocol/index.ts'
+import { interrupted, throwIfAborted } from '../interruption.ts'
 import { ProgressStream } from '../progress-stream.ts'
 import { isRandomAccess, type ImageSource } from '../sparse/index.ts'
 import { SenderKeys, type SenderSession } from '../trust/index.ts'
@@ -140,7 +143,7 @@ class Transfer implements SendHandle {
         ...(feedbackPort === undefined ? {} : { feedbackPort }),
       })
       throwIfAborted(signal)
-      const session = randomId()
+      const session = drawId(secureRandom)
       const identity = this.#identity(source, geometry, codec)
       this.#session = keys.open(session, identity.imageId)
       const { sealer } = this.#session
@@ -341,15 +344,4 @@ function fittingMtu(wanted: number | undefined, networkInterface: NetworkInterfa
   throw new SkilfishError('OPTION_INVALID', `${text}: use --mtu ${most} or less`)
 }
 
-const interrupted = (): SkilfishError => new SkilfishError('INTERRUPTED', 'the transfer was interrupted')
-
-function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw interrupted()
-}
-
 const toError = (cause: unknown): Error => (cause instanceof Error ? cause : new Error(String(cause)))
-
-function randomId(): Id64 {
-  const bytes = randomBytes(8)
-  return { high: bytes.readUInt32BE(0), low: bytes.readUInt32BE(4) }
-}
