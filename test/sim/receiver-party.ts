@@ -61,6 +61,8 @@ export class ReceiverParty implements Party {
   /** Where slices are written, if anywhere. */
   readonly target: SimulatedTarget | undefined
   rejectedCount = 0
+  /** Sound frames that a sequential target could not take, since one before them had been rejected. */
+  outOfTurnCount = 0
   /** Most slices that were with the disk at once. */
   mostQueuedCount = 0
   readonly #setup: ReceiverSetup
@@ -255,6 +257,11 @@ export class ReceiverParty implements Party {
     const isGood = this.#setup.skipsDigest === true || isHollow ? isEqual : isSound(frame, this.#geometry.sliceBytes)
     if (!isGood || this.rejectedCount < (this.#setup.rejectFirst ?? 0)) {
       this.rejectedCount++
+      this.machine.handleCommand(nowUs, { kind: 'rejected', slice })
+      return
+    }
+    if (this.#setup.isSequential === true && slice !== this.#settledCount) {
+      this.outOfTurnCount++
       this.machine.handleCommand(nowUs, { kind: 'rejected', slice })
       return
     }

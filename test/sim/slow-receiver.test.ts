@@ -85,6 +85,21 @@ test('slices that fail their digest come again, and too many fail the receiver a
   expect(outcomes(all)).toEqual(['DIGEST_MISMATCH', 'complete'])
 })
 
+test('a slice that fails its digest in sequence costs no more than what the target had of those behind it', () => {
+  const path = { down: { lossRatio: 0.01, delayUs: 1000 }, up: { delayUs: 1000 } }
+  for (const seed of [1, 2, 3]) {
+    const run = (rejectFirst: number): World => {
+      // A disk that is a little slower than the rate: several slices wait for it.
+      const receivers = [{ isSequential: true, bufferSlices: 16, diskBytesPerSec: 3_000_000, rejectFirst }]
+      return simulateSuccess({ seed, path, receivers, dataBytes: 8_388_608, sender: { maxBitrate: 30_000_000 } })
+    }
+    const [sound, bad] = [run(0), run(1)]
+    expect(bad.receivers[0]!.machine.stats().rejectedSlices).toBe(1)
+    expect(bad.receivers[0]!.outOfTurnCount).toBeLessThan(16)
+    expect(bad.nowUs).toBeLessThan(1.2 * sound.nowUs)
+  }
+})
+
 test('few buffers suffice, in any order and in sequence', () => {
   for (const isSequential of [false, true]) {
     const receivers = [{ bufferSlices: 8, isSequential }, { isSequential }]

@@ -379,8 +379,9 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
   }
 
   #reject(nowUs: Micros, session: ReceiverSession, slice: number): void {
-    session.assembly.reject(slice)
+    const isAtFault = session.assembly.reject(slice)
     session.nacks.handleReject(nowUs, slice)
+    if (!isAtFault) return
     session.rejectedSlices++
     const times = (this.#rejections.get(slice) ?? 0) + 1
     this.#rejections.set(slice, times)

@@ -38,7 +38,7 @@ export interface ReceiverMachineOptions {
   readonly bufferSlices: number
   /** Makes the memory of one of those buffers, any bytes, the machine's from then on. Default: new memory. */
   readonly makeBuffer?: (byteCount: number) => Uint8Array
-  /** Hand slices out in ascending order (one that was rejected comes again out of turn). */
+  /** Hand slices out in ascending order; after one that was rejected those behind it, which are to be rejected, too, again. */
   readonly isSequential: boolean
 }
 
@@ -50,7 +50,10 @@ export type ReceiverCommand =
   | { readonly kind: 'opened'; readonly settled?: SettledMap }
   /** The slice was verified and written: its buffer is the machine's again. */
   | { readonly kind: 'settled'; readonly slice: number }
-  /** The slice failed its digest: its buffer is the machine's again, its symbols are forgotten and asked for again. */
+  /**
+   * The slice failed its digest, or in sequence its turn is not yet, since one before it has: its buffer is the machine's again, its
+   * symbols are forgotten and asked for again.
+   */
   | { readonly kind: 'rejected'; readonly slice: number }
   /**
    * How full the queues behind the machine are, 0 to 100. The sender hears the larger of this and the share of the machine's
@@ -114,6 +117,7 @@ export interface ReceiverStats {
   readonly malformedPackets: number
   /** Packets of the session whose tag or signature is wrong, or that have come before. */
   readonly forgedPackets: number
+  /** Slices that failed their digest. */
   readonly rejectedSlices: number
   /** Symbols dropped since no buffer was free (or, in sequence, since their turn is not yet), and symbols given up to make room. */
   readonly droppedForBuffers: number

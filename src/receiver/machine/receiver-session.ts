@@ -207,7 +207,7 @@ export class ReceiverSession {
     this.#sliceLimit = MAX_SLICE_COUNT
     this.heardUs = nowUs
     this.isSenderGone = false
-    this.assembly.restart()
+    this.assembly.restart(this.#mode.isKeyed || this.#mode.isSigned)
     this.nacks.restart()
     this.handleAnnounce(nowUs, from, announce)
   }

@@ -39,8 +39,8 @@ export class SliceAssembly {
   readonly #whole = new Map<number, OpenSlice>()
   readonly #ready: number[] = []
   /** Slices ready and with the driver. */
-  #backlogCount = 0
-  /** Sequential: the slice whose turn it is. */
+  readonly #offered = new Set<number>()
+  /** Sequential: the slice whose turn it is. All before it are offered or settled. */
   #nextInOrder = 0
   #latest: OpenSlice | undefined
   #begunCount = 0
@@ -116,7 +116,7 @@ export class SliceAssembly {
 
   /** Share of the slice buffers that wait for the driver or are with it, 0 to 100. */
   get backlogPercent(): number {
-    return Math.round((100 * this.#backlogCount) / this.#bufferSlices)
+    return Math.round((100 * this.#offered.size) / this.#bufferSlices)
   }
 
   /** True when the slice is open, whole or settled. */
@@ -215,12 +215,21 @@ export class SliceAssembly {
   settle(slice: number): void {
     this.#release(slice)
     this.settled.add(slice)
+    if (slice === this.#nextInOrder) this.#offerInOrder()
   }
 
-  /** @throws RangeError when the slice is not with the driver */
-  reject(slice: number): void {
+  /**
+   * Forgets a slice. In sequence, those behind it wait until it has come again; the driver, which cannot use them before, rejects what
+   * it has of them.
+   * @returns whether it is the slice that is at fault, and not one before it
+   * @throws RangeError when the slice is not with the driver
+   */
+  reject(slice: number): boolean {
     this.#release(slice)
     this.#excusedSlice = slice
+    const isAtFault = !this.#isSequential || slice < this.#nextInOrder
+    this.#nextInOrder = Math.min(this.#nextInOrder, slice)
+    return isAtFault
   }
 
   /** The first pass has sent all of an open slice, which is about to be asked for: what has not come is lost. */
@@ -257,17 +266,23 @@ export class SliceAssembly {
     for (const held of [this.open, this.#whole]) {
       for (const [slice, buffer] of held) if (settled.has(slice) && held.delete(slice)) this.#free.push(buffer)
     }
-    const ready = this.#ready.filter((slice) => this.#whole.has(slice))
-    this.#backlogCount -= this.#ready.length - ready.length
-    this.#ready.splice(0, Infinity, ...ready)
+    for (const slice of this.#ready.splice(0)) {
+      if (this.#whole.has(slice)) this.#ready.push(slice)
+      else this.#offered.delete(slice)
+    }
     this.#latest = undefined
     this.#hasChanged = true
+    if (this.#isSequential) this.#offerInOrder()
   }
 
-  /** The sender begins again: what is open is forgotten, what is whole or settled stays. */
-  restart(): void {
+  /**
+   * The sender begins again: what is open is forgotten, what is settled or with the driver stays.
+   * @param isSealed what is whole and waits is sealed for the session before, and is forgotten, too
+   */
+  restart(isSealed: boolean): void {
     for (const open of this.open.values()) this.#free.push(open)
     this.open.clear()
+    if (isSealed) this.#forgetWaiting()
     this.#latest = undefined
     this.#begunCount = 0
     this.#isStarved = false
@@ -337,23 +352,42 @@ export class SliceAssembly {
     this.open.delete(open.slice)
     this.#latest = undefined
     this.#whole.set(open.slice, open)
-    if (!this.#isSequential || open.slice < this.#nextInOrder) {
-      this.#offer(open.slice)
-      return
+    if (this.#isSequential) this.#offerInOrder()
+    else this.#offer(open.slice)
+  }
+
+  /** Offers what is whole from the slice on whose turn it is. One that the driver still has, from before a rejection, holds up the rest. */
+  #offerInOrder(): void {
+    for (; ; this.#nextInOrder++) {
+      const slice = this.#nextInOrder
+      if (this.settled.has(slice)) continue
+      if (!this.#whole.has(slice) || this.#offered.has(slice)) return
+      this.#offer(slice)
     }
-    for (; this.#whole.has(this.#nextInOrder); this.#nextInOrder++) this.#offer(this.#nextInOrder)
   }
 
   #offer(slice: number): void {
     this.#ready.push(slice)
-    this.#backlogCount++
+    this.#offered.add(slice)
+  }
+
+  /** Forgets the whole slices that the driver has not been given. */
+  #forgetWaiting(): void {
+    for (const slice of this.#ready.splice(0)) {
+      this.#offered.delete(slice)
+      this.#nextInOrder = Math.min(this.#nextInOrder, slice)
+    }
+    for (const [slice, whole] of this.#whole) {
+      if (!this.#offered.has(slice) && this.#whole.delete(slice)) this.#free.push(whole)
+    }
   }
 
   #release(slice: number): void {
     const open = this.#whole.get(slice)
-    if (open === undefined || this.#ready.includes(slice)) throw new RangeError(`slice ${slice} is not with the driver`)
+    if (open === undefined || !this.#offered.has(slice) || this.#ready.includes(slice))
+      throw new RangeError(`slice ${slice} is not with the driver`)
     this.#whole.delete(slice)
-    this.#backlogCount--
+    this.#offered.delete(slice)
     this.#free.push(open)
     this.#hasChanged = true
   }

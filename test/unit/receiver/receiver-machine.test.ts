@@ -211,16 +211,51 @@ describe('slices', () => {
     expect(hand.order).toEqual([0, 1, 2, 3, 4])
   })
 
-  test('that fail their digest come again, in sequence out of turn', () => {
+  test('that fail their digest come again, in sequence those behind them, too', () => {
     const sender = new HandSender([700, 700, 700])
     const hand = Hand.joined(sender, { isSequential: true })
     hand.settlesAtOnce = false
     for (const slice of [0, 1]) hand.hear(...sender.slice(slice))
     hand.command({ kind: 'settled', slice: 0 })
     hand.command({ kind: 'rejected', slice: 1 })
-    hand.hear(...sender.slice(2), ...sender.slice(1))
-    expect(hand.order).toEqual([0, 1, 2, 1])
+    hand.hear(...sender.slice(2))
+    expect(hand.order).toEqual([0, 1])
+    hand.hear(...sender.slice(1))
+    expect(hand.order).toEqual([0, 1, 1, 2])
     expect(hand.machine.stats()).toMatchObject({ rejectedSlices: 1, slicesSettled: 1, lostPackets: 0 })
+  })
+
+  test('behind one that failed its digest are asked for again, however often, without blame', () => {
+    const sender = new HandSender([700, 700, 700, 700])
+    const hand = Hand.joined(sender, { isSequential: true })
+    hand.settlesAtOnce = false
+    for (const slice of [0, 1, 2, 3]) hand.hear(...sender.slice(slice))
+    for (let round = 0; round < 7; round++) {
+      for (const slice of [0, 1, 2, 3]) hand.command({ kind: 'rejected', slice })
+      for (const slice of [3, 2, 1, 0]) hand.hear(...sender.slice(slice))
+    }
+    expect(hand.machine.stats().rejectedSlices).toBe(7)
+    for (const slice of [0, 1, 2]) hand.command({ kind: 'settled', slice })
+    hand.command({ kind: 'rejected', slice: 3 })
+    expect(hand.kinds).not.toContain('failed')
+    expect(hand.order.slice(-4)).toEqual([0, 1, 2, 3])
+  })
+
+  test('that the driver still has wait for its word before they are handed out again', () => {
+    const sender = new HandSender([700, 700, 700, 700])
+    const hand = Hand.joined(sender, { isSequential: true })
+    hand.settlesAtOnce = false
+    for (const slice of [0, 1, 2]) hand.hear(...sender.slice(slice))
+    hand.command({ kind: 'rejected', slice: 0 })
+    hand.hear(...sender.slice(3), ...sender.slice(0))
+    expect(hand.order).toEqual([0, 1, 2, 0])
+    hand.command({ kind: 'rejected', slice: 1 })
+    hand.hear(...sender.slice(1))
+    expect(hand.order).toEqual([0, 1, 2, 0, 1])
+    // This driver has put it aside until its turn.
+    hand.command({ kind: 'settled', slice: 2 })
+    expect(hand.order).toEqual([0, 1, 2, 0, 1, 3])
+    expect(hand.machine.stats().rejectedSlices).toBe(1)
   })
 
   test('that fail their digest again and again fail the transfer', () => {

@@ -59,10 +59,10 @@ class Speaker {
     })
   }
 
-  data(symbol: number): Uint8Array {
+  data(symbol: number, slice = 0): Uint8Array {
     const packet = new Uint8Array(GEOMETRY.packetBytes).fill(symbol)
     encodePrefixInto(packet, 0, PacketType.data, this.session, imageTag(this.#imageId))
-    encodeDataFieldsInto(packet, 0, 0, FRAME_BYTES, symbol)
+    encodeDataFieldsInto(packet, 0, slice, FRAME_BYTES, symbol)
     this.#trust.guard!.tagInto(packet, 0, packet.length)
     return packet
   }
@@ -227,6 +227,24 @@ describe('a receiver with a key', () => {
     listener.hear(first.announce(), first.announce())
     expect(listener.kinds).toEqual(['session', 'adopted'])
   })
+})
+
+test('frames that wait for their turn when a sender of a keyed session is started again are forgotten: nothing opens them', () => {
+  const [first, second, listener] = [new Speaker(1), new Speaker(2), new Listener({ isSequential: true })]
+  const slices = (): number[] => listener.events.flatMap((event) => (event.kind === 'slice' ? [event.slice] : []))
+  const whole = (speaker: Speaker, slice: number): Uint8Array[] => [speaker.data(0, slice), speaker.data(1, slice)]
+  listener.meet(first)
+  listener.opened()
+  listener.hear(...whole(first, 0), ...whole(first, 2))
+  listener.pass(2_000_001)
+  listener.meet(second)
+  listener.hear(...whole(second, 1))
+  // What the driver has been given, it has opened.
+  listener.machine.handleCommand(listener.nowUs, { kind: 'settled', slice: 0 })
+  listener.pass(0)
+  expect(slices()).toEqual([0, 1])
+  listener.hear(...whole(second, 2))
+  expect(slices()).toEqual([0, 1, 2])
 })
 
 describe('a session that does not fit', () => {
