@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { access, open, unlink, type FileHandle } from 'node:fs/promises'
+import { access, open, stat, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { SkilfishError } from '../errors.ts'
 import { errnoName, systemReason } from './storage-error.ts'
@@ -36,10 +36,12 @@ export class JournalFile {
     })
   }
 
-  /** @returns undefined when there is none */
+  /** Refuses devices and pipes, which may pass for an empty file. @returns undefined when there is none */
   static async openExisting(path: string): Promise<JournalFile | undefined> {
     return guarded(`open the journal ${path}`, async () => {
       try {
+        // Looked at before it is opened: that alone may set a device to work.
+        if (!(await stat(path)).isFile()) throw new Error('it is not a regular file')
         const handle = await open(path, constants.O_RDWR)
         return new JournalFile(path, handle, (await handle.stat()).size)
       } catch (error) {
@@ -103,7 +105,7 @@ async function guarded<T>(action: string, step: () => Promise<T>): Promise<T> {
     return await step()
   } catch (cause) {
     const reason = systemReason(cause)
-    const text = `cannot ${action}: ${reason}; it must be a file that this user may write`
+    const text = `cannot ${action}: ${reason}; it must be a regular file that this user may write`
     throw new SkilfishError('JOURNAL_FAILED', text, { cause })
   }
 }

@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { SkilfishError } from '../../../src/errors.ts'
 import { MAX_RECORD_SLICES } from '../../../src/receiver/journal-format.ts'
@@ -10,6 +11,7 @@ import {
   type FoundJournal,
 } from '../../../src/receiver/journal-reader.ts'
 import { Journal, type WrittenSlice } from '../../../src/receiver/journal.ts'
+import { expectFailure } from '../io/expect-failure.ts'
 import { useTemporaryFolder } from '../io/temporary-folder.ts'
 import { MemoryResumableSink } from './resumable-sink.ts'
 
@@ -243,6 +245,21 @@ it('a journal can lie where there is none or an old one, in a folder that is the
   writeFileSync(path('letter'), 'a letter to somebody')
   await expect(requireJournalPlace(path('letter'))).rejects.toMatchObject({ code: 'JOURNAL_REFUSED' })
   await expect(requireJournalPlace(path('none/journal'))).rejects.toMatchObject({ code: 'JOURNAL_FAILED' })
+})
+
+it('a journal is a regular file: whatever else is there stays', async () => {
+  execFileSync('mkfifo', [path('pipe')])
+  mkdirSync(path('folder'))
+  symlinkSync(path('pipe'), path('link'))
+  // Only root may make a device: one like /dev/null.
+  const isRoot = process.getuid?.() === 0
+  if (isRoot) execFileSync('mknod', [path('device'), 'c', '1', '3'])
+  for (const name of ['pipe', 'folder', 'link', ...(isRoot ? ['device'] : [])]) {
+    for (const step of [readJournal, removeJournal, requireJournalPlace]) {
+      await expectFailure(step(path(name)), 'JOURNAL_FAILED', path(name), 'it is not a regular file')
+    }
+    expect(existsSync(path(name)), name).toBe(true)
+  }
 })
 
 it('a journal that is not gone on with is removed', async () => {
