@@ -36,8 +36,9 @@ mistake in a call of the library is a \`TypeError\` or \`RangeError\` instead.
 
 ${table(['Status', 'Name', 'Meaning'], exits)}
 
-A program that a signal ends before it listens (in its first tenth of a second), or that \`kill -9\` ends, has the status that the
-shell makes of the signal.
+A program that a signal ends before it listens (in its first tenth of a second), or that another signal ends (\`QUIT\`, \`ALRM\`,
+\`KILL\`), has the status that the shell makes of the signal. \`USR1\` and \`USR2\` end none: they are for the sender's rate, and
+ignored by all others.
 
 ## Codes
 

@@ -25,7 +25,7 @@ export const EXIT_MEANING: Readonly<Record<ExitName, string>> = {
   network: 'The network or the interface failed',
   peerLost: 'The other end was lost, gave up, or dropped this one',
   refused: 'The two ends, or a command and its cluster, do not fit together',
-  interrupted: 'Stopped by Ctrl-C or a signal',
+  interrupted: 'Stopped by Ctrl-C, or by the signal INT, TERM or HUP',
 }
 
 export interface ErrorEntry {

@@ -3,6 +3,7 @@ import { AGENT_VERSION, ALIVE_MS, runStep, type StepMessage, type StepRequest } 
 import { EXIT_STATUS, SkilfishError } from '../errors.ts'
 import { giveWay } from './background.ts'
 import { describeFailure } from './failure.ts'
+import { ignoreStraySignals } from './stray-signals.ts'
 
 /** Time between two lines of progress, milliseconds. */
 const PROGRESS_MS = 250
@@ -20,6 +21,7 @@ const END_GRACE_MS = 5000
  * @returns the status to exit with
  */
 export async function runHostCommand(): Promise<number> {
+  ignoreStraySignals()
   const aborted = new AbortController()
   const giveUp = (): void => {
     if (aborted.signal.aborted) return

@@ -4,6 +4,7 @@ import { describeFailure, failureText } from './failure.ts'
 import { Interruption } from './interruption.ts'
 import { LineWriter } from './line-writer.ts'
 import type { Outcome, Output } from './output.ts'
+import { ignoreStraySignals } from './stray-signals.ts'
 
 /** What a program has while it runs. */
 export interface ProgramContext {
@@ -36,6 +37,7 @@ export async function runProgram<Command extends RunnableCommand>(options: {
   readonly run: (command: Command, context: ProgramContext) => Promise<Ending>
 }): Promise<never> {
   const { name } = options
+  ignoreStraySignals()
   const command = await parsed(name, options.parse)
   // Not before it is known that they may be touched: standard output may be the target.
   const streams = options.streams?.(command) ?? { json: process.stdout, text: process.stderr }

@@ -264,6 +264,37 @@ describe('while it runs', () => {
   })
 })
 
+describe.runIf(process.platform === 'linux')('SIGUSR1 and SIGUSR2 open no debugger and end nothing', () => {
+  const SIGUSR: readonly NodeJS.Signals[] = ['SIGUSR1', 'SIGUSR2']
+
+  it.each([
+    ['send', ['--quiet', ...loopback(), '-']],
+    ['recv', ['--quiet', ...loopback(), 'copy']],
+    ['keygen', ['--quiet', '--passphrase', 'group.key']],
+    ['probe', ['--quiet', ...loopback(), '--listen']],
+    ['demo', []],
+    ['skilfish', ['status', '-']],
+  ] as const)('of %s', async (name, args) => {
+    const program = start(name, args, { cwd: at() })
+    await program.catchesSignals()
+    for (const signal of SIGUSR) program.process.kill(signal)
+    program.process.kill('SIGINT')
+    const { status, stderr } = await program.ended
+    expect(status).toBe(130)
+    expect(stderr).not.toContain('Debugger')
+  })
+
+  it('of a host', async () => {
+    const program = start('skilfish', ['host'])
+    await program.catchesSignals('SIGUSR2')
+    for (const signal of SIGUSR) program.process.kill(signal)
+    program.process.stdin?.end('{}\n')
+    const { status, stdout, stderr } = await program.ended
+    expect({ status, stderr }).toEqual({ status: 7, stderr: '' })
+    expect(messages(stdout, 'error')).toHaveLength(1)
+  })
+})
+
 // `script` of util-linux gives the program a terminal.
 describe.skipIf(missingPackages({ bsdutils: ['script'] }).length > 0)('on a terminal', () => {
   const onTerminal = (...args: readonly string[]): Program => {

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach } from 'vitest'
 
@@ -42,7 +42,7 @@ const TIME_LIMIT_MS = 60_000
 
 /** Starts one of the programs in `dist`. Whatever it leaves running is killed after the test. */
 export const start = (
-  name: 'send' | 'recv' | 'keygen' | 'demo' | 'skilfish',
+  name: 'send' | 'recv' | 'keygen' | 'probe' | 'demo' | 'skilfish',
   args: readonly string[],
   options: SpawnOptions = {},
 ): Program => new Program(process.execPath, [join(DIST, `cli/${name}.js`), ...args], options)
@@ -69,13 +69,14 @@ export class Program {
   }
 
   /**
-   * Resolves when it listens for signals: a program that waits for its standard input says nothing. Linux only. SIGHUP (bit 0) is the
-   * last that it listens for, and the one that Node.js itself does not catch.
+   * Resolves when it listens for signals: a program that waits for its standard input says nothing. Linux only.
+   * @param last that it listens for, of those that Node.js itself does not catch
    */
-  async catchesSignals(): Promise<void> {
+  async catchesSignals(last: 'SIGHUP' | 'SIGUSR2' = 'SIGHUP'): Promise<void> {
+    const bit = 1 << (constants.signals[last] - 1)
     const isCaught = (): boolean => {
       const status = readFileSync(`/proc/${this.process.pid}/status`, 'utf8')
-      return (Number.parseInt(/^SigCgt:\t(\w+)$/m.exec(status)?.[1]?.slice(-8) ?? '0', 16) & 1) !== 0
+      return (Number.parseInt(/^SigCgt:\t(\w+)$/m.exec(status)?.[1]?.slice(-8) ?? '0', 16) & bit) !== 0
     }
     while (!isCaught()) await new Promise((resolve) => setTimeout(resolve, 20))
   }
