@@ -61,7 +61,8 @@ it.runIf(process.platform === 'linux')(
 
 it.runIf(process.platform === 'linux')('machines that a host boots do not give way', async () => {
   const vm = at('host/vms/test/vm1')
-  mkdirSync(vm, { recursive: true })
+  // Of a step that was killed.
+  mkdirSync(join(vm, 'd-left'), { recursive: true })
   writeFileSync(join(vm, 'overlay.qcow2'), '')
   writeFileSync(join(vm, 'vm.json'), '{"image":"i","template":"none","generation":0,"sizeBytes":4096,"base":"remote"}')
   writeFileSync(at('qemu'), '#!/bin/sh\necho "nice value $(nice)" >&2\nexit 1\n', { mode: 0o755 })
@@ -72,6 +73,7 @@ it.runIf(process.platform === 'linux')('machines that a host boots do not give w
     hardware: { qemu: at('qemu'), accelerator: 'tcg', memoryMiB: 128, cpus: 1, arguments: [] },
   })
   expect((await ended).stdout.toString()).toContain(`it says: nice value ${getPriority()}`)
+  expect(existsSync(join(vm, 'd-left'))).toBe(false)
 })
 
 /** A host that is asked for a step. */

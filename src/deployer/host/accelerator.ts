@@ -1,6 +1,7 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runProgram } from '../../io/index.ts'
+import { makeStepFolder } from './host-folder.ts'
 
 /** How long the test boot may take, milliseconds. With an accelerator that works it takes one second, firmware and all. */
 const BOOT_TIMEOUT_MS = 8000
@@ -46,7 +47,7 @@ export async function isUsable(
   folder: string,
   timeoutMs: number = BOOT_TIMEOUT_MS,
 ): Promise<boolean> {
-  const work = await mkdtemp(join(folder, 'test-'))
+  const work = await makeStepFolder(folder)
   try {
     const disk = join(work, 'sector')
     await writeFile(disk, bootSector())

@@ -16,7 +16,7 @@ import {
   type NamedNode,
 } from './block-graph.ts'
 import { removeCopy } from './copy-record.ts'
-import { HostFolder, readJson, remove, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
+import { HostFolder, readJson, remove, removeStepFolders, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
 import { findLocalCopy, type LocalCopy } from './local-copy.ts'
 import { requireOwn } from './own-overlay.ts'
 import { findQemu } from './qemu-process.ts'
@@ -46,6 +46,7 @@ export async function boot(request: BootRequest): Promise<StepResults['boot']> {
     const base = await adopt(folder)
     return { pid: running, isAdopted: true, base, readyMs: performance.now() - startedMs }
   }
+  await removeStepFolders(folder)
   const journal = await prepareOverlay(request, folder)
   const local = await usableLocal(request, host, folder, journal)
   const isLocal = local !== undefined

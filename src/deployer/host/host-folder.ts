@@ -1,4 +1,4 @@
-import { readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
 import { makeFolder, syncFolder, systemReason } from '../../io/index.ts'
@@ -113,6 +113,18 @@ export async function writeJson(path: string, value: object): Promise<void> {
 
 /** Removes a file that may not be there. */
 export const remove = (path: string): Promise<void> => rm(path, { force: true })
+
+/** Makes a folder for a step alone, in a machine's. Its name is short, as paths of sockets in it must be. */
+export const makeStepFolder = (parent: string): Promise<string> => mkdtemp(join(parent, STEP_FOLDER_PREFIX))
+
+const STEP_FOLDER_PREFIX = 'd-'
+
+/** Removes what steps that were killed have left; not while another step may be at work. */
+export async function removeStepFolders({ path }: VmFolder): Promise<void> {
+  for (const name of (await readdir(path)).filter((one) => one.startsWith(STEP_FOLDER_PREFIX))) {
+    await rm(join(path, name), { recursive: true, force: true })
+  }
+}
 
 /** Removes a folder that may not be there, unless something is in it. */
 export const removeIfEmpty = (path: string): Promise<void> => rmdir(path).catch(() => undefined)

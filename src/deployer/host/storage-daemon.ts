@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
 import {
@@ -11,6 +11,7 @@ import {
   startNbdServer,
   type BlockNodeOptions,
 } from '../../qmp/index.ts'
+import { makeStepFolder } from './host-folder.ts'
 import { NbdClient } from './nbd-client.ts'
 
 const DAEMON = 'qemu-storage-daemon'
@@ -40,7 +41,7 @@ export class StorageDaemon {
 
   /** @param parent a folder for the sockets; its path is short enough when those of virtual machines are */
   static async start(parent: string): Promise<StorageDaemon> {
-    const folder = await mkdtemp(join(parent, 'd-'))
+    const folder = await makeStepFolder(parent)
     const socket = join(folder, 'q')
     const args = ['--chardev', `socket,id=qmp,path=${socket},server=on,wait=off`, '--monitor', 'chardev=qmp']
     // It must not outlive a step that is killed: it would go on to hold the image that it writes.
