@@ -173,7 +173,7 @@ it('a storage that cannot be written is told as such', async () => {
   expect(create.status).toBe(5)
   expect(create.stderr).toContain(`skilfish: cannot make ${at('template.raw.skilfish/test')}: `)
   const cap = await skilfish(['fetch', '--set-max-bitrate', '5M']).ended
-  expect(cap.stderr).toContain(`skilfish: cannot write ${at('template.raw.skilfish/test/cluster.json')}: `)
+  expect(cap.stderr).toContain(`skilfish: cannot write ${at('template.raw.skilfish/test/_cluster.json')}: `)
 })
 
 it('no cap is kept for a storage that is not there', async () => {
@@ -191,9 +191,9 @@ it('a machine that is named twice is worked at once', async () => {
 it('a machine without an image does not keep others from their switch', async () => {
   mkdirSync(at('template.raw.skilfish/test'), { recursive: true })
   writeFileSync(at('template.raw.skilfish/test/vm1.qcow2'), '')
-  writeFileSync(at('template.raw.skilfish/test/vm1.json'), '{"generation":0}')
+  writeFileSync(at('template.raw.skilfish/test/vm1.json'), '{"cluster":"test","template":"another","generation":0}')
   const { status, stderr } = await skilfish('switch', 'vms=[{name: vm1}, {name: vm2}]').ended
   expect(status).toBe(4)
-  expect(stderr).toContain('\n  vm1: cannot switch vm1: it was never booted here; boot it first\n')
+  expect(stderr).toContain('\n  vm1: cannot work at vm1: its image was made of another template than ')
   expect(stderr).toContain('\n  vm2: cannot work at vm2: it has no image in the storage; create it first\n')
 })
