@@ -281,12 +281,15 @@ export class Deployer {
     })
   }
 
-  /** Changes the cap of fetches under way (within 2 s, whoever runs them) and to come, bits per second; undefined lifts it. */
+  /**
+   * Changes the cap of fetches to come, whatever their description says, and of multicast sessions under way (within 2 s, whoever runs
+   * them), bits per second; undefined lifts it. The copying of what machines alone have goes on with the cap that it began with.
+   */
   async setMaxBitrate(bitsPerSec: number | undefined): Promise<void> {
     checkCap(bitsPerSec)
     // No record for a storage that is not there.
     await this.#storage.template()
-    await this.#storage.setClusterRecord(bitsPerSec === undefined ? {} : { maxBitrate: bitsPerSec })
+    await this.#storage.setClusterRecord({ maxBitrate: bitsPerSec ?? null })
   }
 
   async #boot(vm: VmPlan, base: BaseName): Promise<BootResult> {

@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto'
 import { ReceiversFailedError, send } from '../sender/index.ts'
+import { GROUP_KEY_BYTES } from '../trust/index.ts'
 import type { ClusterPlan, VmPlan } from './cluster-file.ts'
 import type { DeployerEvent, FetchResult, Part } from './deployer-events.ts'
 import type { HostAgent } from './host-agent.ts'
-import type { BaseName, StepHooks, TransferPlace } from './host-protocol.ts'
+import type { BaseName, StepHooks, StepResults, TransferPlace } from './host-protocol.ts'
 import { ClusterFailedError, forAll, type Place } from './parts.ts'
 import type { Storage } from './storage/index.ts'
 
@@ -24,58 +26,80 @@ export interface FetchRequest {
   readonly signal: AbortSignal
 }
 
-/** Brings the template to every host that lacks it, reading the storage once; then to each machine what its image alone has. */
+/**
+ * Brings the template to every host that lacks it, reading the storage once; then to each machine what its image alone has.
+ * @throws ClusterFailedError with the outcome for every host, and every machine that it came to, when it failed for any
+ */
 export async function fetchBases(request: FetchRequest): Promise<FetchResult> {
-  const { vms, base, agent, hooks, emit } = request
+  const { vms, base, agent, hooks, emit, signal } = request
   const hosts = [...new Set(vms.map(({ host }) => host))].map((host) => ({ name: host, host }))
-  const found = await forAll(
-    'fetch',
-    hosts,
-    () => undefined,
-    (host) => agent(host.name).run({ step: 'find-base', folder: agent(host.name).plan.folder, base }, hooks(host)),
+  const looked = await outcomes(
+    signal,
+    forAll('fetch', hosts, onlyFailures(emit), (host) =>
+      agent(host.name).run({ step: 'find-base', folder: agent(host.name).plan.folder, base }, hooks(host)),
+    ),
   )
-  const lacking = hosts.filter((_, index) => found[index]!.result.path === undefined)
-  for (const [index, { result }] of found.entries()) {
-    if (result.path !== undefined)
-      emit({ operation: 'fetch', host: hosts[index]!.name, kind: 'note', text: 'has the base' })
+  const found = looked.filter((part) => part.result !== undefined)
+  for (const { host, result } of found) {
+    if (result!.path !== undefined) emit({ operation: 'fetch', host, kind: 'note', text: 'has the base' })
   }
-  const common = await outcomeOf(lacking.length === 0 ? Promise.resolve(0) : multicast(request, lacking))
-  const failedHosts = new Set(common.failed.filter(({ error }) => error !== undefined).map(({ host }) => host))
-  const own = await outcomeOf(fetchUniques({ ...request, vms: vms.filter(({ host }) => !failedHosts.has(host)) }))
-  if (common.result === undefined || own.result === undefined)
-    throw new ClusterFailedError('fetch', [...common.failed, ...own.failed])
+  const lacking = found.filter(({ result }) => result!.path === undefined)
+  const sent = lacking.length === 0 ? { wireBytes: 0, parts: [] } : await multicast(request, lacking)
+  const hostParts = looked.map((part) => sent.parts.find(({ name }) => name === part.name) ?? part)
+  const lost = new Set(hostParts.filter(isFailed).map(({ host }) => host))
+  const own = await fetchUniques({ ...request, vms: vms.filter(({ host }) => !lost.has(host)) })
+  const parts = [...hostParts, ...own]
+  if (parts.some(isFailed)) throw new ClusterFailedError('fetch', parts)
   return {
-    multicastBytes: common.result,
-    hosts: found.map(({ name, host, elapsedMs, result }) => ({
-      ...{ name, host, elapsedMs, result: { isCached: result.path !== undefined } },
-    })),
-    vms: own.result,
+    multicastBytes: sent.wireBytes,
+    hosts: found.map(({ result, ...part }) => ({ ...part, result: { isCached: result!.path !== undefined } })),
+    vms: own,
   }
 }
 
-/** What fails for some is not to keep the others from what comes next. */
-async function outcomeOf<Result>(
-  work: Promise<Result>,
-): Promise<{ readonly result?: Result; readonly failed: readonly Part<unknown>[] }> {
+/** What it came to for each: what fails for some is not to keep the others from what comes next. When all is given up, nothing comes next. */
+async function outcomes<Result>(
+  signal: AbortSignal,
+  work: Promise<readonly Part<Result>[]>,
+): Promise<readonly Part<Result>[]> {
   try {
-    return { result: await work, failed: [] }
+    return await work
   } catch (error) {
-    if (!(error instanceof ClusterFailedError)) throw error
-    return { failed: error.parts }
+    if (signal.aborted || !(error instanceof ClusterFailedError)) throw error
+    return error.parts as readonly Part<Result>[]
   }
 }
 
-/** @returns bytes of packets sent */
-async function multicast(request: FetchRequest, hosts: readonly Place[]): Promise<number> {
+const isFailed = (part: Part<unknown>): part is Part<never> => part.error !== undefined
+
+/** For a look that is no news unless it fails. */
+const onlyFailures =
+  (emit: FetchRequest['emit']) =>
+  (event: DeployerEvent): void => {
+    if (event.kind === 'failed') emit(event)
+  }
+
+/** The cap of the moment, bits per second; undefined: none. What was set while the cluster is there goes before its description. */
+async function capOf({ plan, storage }: FetchRequest): Promise<number | undefined> {
+  const { maxBitrate = plan.transfer.maxBitrate } = await storage.clusterRecord()
+  return maxBitrate ?? undefined
+}
+
+/** @returns bytes of packets sent, and what it came to for each host */
+async function multicast(
+  request: FetchRequest,
+  hosts: readonly Place[],
+): Promise<{ readonly wireBytes: number; readonly parts: readonly Part<StepResults['receive']>[] }> {
   const { plan, storage, base, agent, hooks, emit, signal } = request
-  const { maxBitrate: plannedCap, interface: network } = plan.transfer
-  const place = placeOf(plan.transfer, network)
-  const cap = async (): Promise<number | undefined> => (await storage.clusterRecord()).maxBitrate ?? plannedCap
+  const place = placeOf(plan.transfer, plan.transfer.interface)
+  // Anybody may know the identity of a template. Without a key of the description, this one is for those alone that are asked to receive.
+  const freshKey = place.key === undefined ? randomBytes(GROUP_KEY_BYTES) : undefined
   const { source } = await storage.template()
-  const present = await cap()
+  const present = await capOf(request)
   const gone = new AbortController()
   const handle = send({
     ...{ source, imageId: base.identity, ...place, minReceivers: hosts.length },
+    ...(freshKey === undefined ? {} : { key: freshKey }),
     ...{ maxWaitMs: GATHER_MS, startTimeoutMs: START_TIMEOUT_MS, signal: AbortSignal.any([signal, gone.signal]) },
     ...(present === undefined ? {} : { maxBitrate: present }),
     onProgress: ({ percent, stats }) => {
@@ -84,31 +108,42 @@ async function multicast(request: FetchRequest, hosts: readonly Place[]): Promis
     },
   })
   const timer = setInterval(() => {
-    void cap()
+    void capOf(request)
       .then((wanted) => {
         if (wanted !== handle.maxBitrate) handle.setMaxBitrate(wanted)
       })
       .catch(() => undefined)
   }, CAP_LOOK_MS)
-  const received = forAll('fetch', hosts, emit, (host) => {
-    const { folder, interface: hostNetwork } = agent(host.name).plan
-    const there = placeOf(plan.transfer, hostNetwork)
-    const signal = AbortSignal.any([request.signal, gone.signal])
-    return agent(host.name).run({ step: 'receive', folder, base, place: there }, { ...hooks(host), signal })
+  const received = outcomes(
+    signal,
+    forAll('fetch', hosts, emit, (host) => {
+      const { folder, interface: hostNetwork } = agent(host.name).plan
+      const there = placeOf(plan.transfer, hostNetwork)
+      const hostSignal = AbortSignal.any([signal, gone.signal])
+      const key = freshKey === undefined ? {} : { freshKey: freshKey.toString('hex') }
+      return agent(host.name).run(
+        { step: 'receive', folder, base, place: there, ...key },
+        { ...hooks(host), signal: hostSignal },
+      )
+    }),
+  ).then((parts) => {
+    // Whoever failed is told by its host; a sender without hosts has nothing to wait for.
+    if (parts.some(isFailed)) gone.abort()
+    return parts
   })
-  // Whoever failed is told by its host; a sender without hosts has nothing to wait for.
-  received.catch(() => gone.abort())
   // Without a sender the hosts wait for nothing; those that it could not reach tell so themselves.
   const sent = handle.finished.then(
     ({ stats }) => stats.wireBytes,
     (error: unknown) => {
       if (error instanceof ReceiversFailedError) return error.result.stats.wireBytes
+      if (gone.signal.aborted) return 0
       gone.abort(error)
       throw error
     },
   )
   try {
-    return (await Promise.all([sent, received]))[0]
+    const [wireBytes, parts] = await Promise.all([sent, received])
+    return { wireBytes, parts }
   } finally {
     clearInterval(timer)
     gone.abort()
@@ -125,20 +160,28 @@ const placeOf = ({ group, ttl, key }: TransferPlace, network: string | undefined
   ...(network === undefined ? {} : { interface: network }),
 })
 
-async function fetchUniques(request: FetchRequest): Promise<readonly Part<{ copiedBytes: number }>[]> {
-  const { plan, storage, vms, base, agent, hooks, emit } = request
-  const records = new Map(await Promise.all(vms.map(async ({ name }) => [name, await storage.vmRecord(name)] as const)))
-  const own = vms.filter(({ name }) => (records.get(name)?.generation ?? 0) > 0)
-  const cap = (await storage.clusterRecord()).maxBitrate ?? plan.transfer.maxBitrate ?? 0
+async function fetchUniques(request: FetchRequest): Promise<readonly Part<StepResults['fetch-unique']>[]> {
+  const { plan, storage, vms, base, agent, hooks, emit, signal } = request
+  const looked = await outcomes(
+    signal,
+    forAll('fetch', vms, onlyFailures(emit), ({ name }) => storage.vmRecord(name)),
+  )
+  const generations = new Map(looked.map(({ name, result }) => [name, result?.generation ?? 0]))
+  const own = vms.filter(({ name }) => generations.get(name)! > 0)
+  const cap = (await capOf(request)) ?? 0
   const bytesPerSec = Math.floor(cap / 8 / Math.max(1, own.length))
-  return forAll('fetch', own, emit, async (vm) => {
-    const { generation } = records.get(vm.name)!
-    const ranges = await storage.uniqueRanges(vm.name, generation)
-    const remote = await storage.remoteImage(vm.name, generation)
-    const place = { folder: agent(vm.host).plan.folder, cluster: plan.cluster, vm: vm.name }
-    return agent(vm.host).run(
-      { step: 'fetch-unique', ...place, generation, base, remote, ranges, bytesPerSec },
-      hooks(vm),
-    )
-  })
+  const copied = await outcomes(
+    signal,
+    forAll('fetch', own, emit, async (vm) => {
+      const generation = generations.get(vm.name)!
+      const ranges = await storage.uniqueRanges(vm.name, generation)
+      const remote = await storage.remoteImage(vm.name, generation)
+      const place = { folder: agent(vm.host).plan.folder, cluster: plan.cluster, vm: vm.name }
+      return agent(vm.host).run(
+        { step: 'fetch-unique', ...place, generation, base, remote, ranges, bytesPerSec },
+        hooks(vm),
+      )
+    }),
+  )
+  return [...looked.filter(isFailed), ...copied]
 }

@@ -18,6 +18,7 @@ export interface TransferPlace {
   readonly group?: string
   readonly interface?: string
   readonly ttl?: number
+  /** Path of a group key file, at both ends. */
   readonly key?: string
 }
 
@@ -63,7 +64,14 @@ export type StepRequest =
       readonly hardware: VmHardware
     })
   | { readonly step: 'find-base'; readonly folder: string; readonly base: BaseName }
-  | { readonly step: 'receive'; readonly folder: string; readonly base: BaseName; readonly place: TransferPlace }
+  | {
+      readonly step: 'receive'
+      readonly folder: string
+      readonly base: BaseName
+      readonly place: TransferPlace
+      /** The group key of this session alone, 64 hexadecimal digits, where `place` names no file. A secret: it goes nowhere but here. */
+      readonly freshKey?: string
+    }
   | (VmPlace & {
       readonly step: 'fetch-unique'
       readonly generation: number

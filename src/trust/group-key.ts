@@ -3,7 +3,7 @@ import { SkilfishError } from '../errors.ts'
 import { readKeyFile } from '../io/index.ts'
 
 /** Bytes of a group key: an AES-256 key's worth of entropy. */
-const GROUP_KEY_BYTES = 32
+export const GROUP_KEY_BYTES = 32
 
 /** First line of a group key file. */
 const TITLE = 'skilfish group key 1'

@@ -1,5 +1,5 @@
 export type { FrameSealer } from './frame-seal.ts'
-export { createKeyText, createPassphraseText, groupKeyOf, parseGroupKey } from './group-key.ts'
+export { GROUP_KEY_BYTES, createKeyText, createPassphraseText, groupKeyOf, parseGroupKey } from './group-key.ts'
 export { NhPacketGuard } from './packet-guard.ts'
 export { ReceiverKeys, type ReceiverSessionKeys } from './receiver-keys.ts'
 export { SenderKeys, type SenderSession } from './sender-keys.ts'

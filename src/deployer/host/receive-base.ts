@@ -1,9 +1,9 @@
 import { SkilfishError } from '../../errors.ts'
 import { FINGERPRINT_SUFFIX, makeFolder } from '../../io/index.ts'
 import { receive } from '../../receiver/index.ts'
-import type { BaseName, StepHooks, TransferPlace } from '../host-protocol.ts'
+import type { StepHooks, StepRequest, StepResults } from '../host-protocol.ts'
 import { keepCopy } from './copy-record.ts'
-import { remove, type HostFolder } from './host-folder.ts'
+import { HostFolder, remove } from './host-folder.ts'
 
 /** How long to wait for the sender, milliseconds. */
 const START_TIMEOUT_MS = 150_000
@@ -13,11 +13,11 @@ const START_TIMEOUT_MS = 150_000
  * An interrupted one goes on where it was.
  */
 export async function receiveBase(
-  folder: HostFolder,
-  base: BaseName,
-  place: TransferPlace,
+  request: StepRequest & { step: 'receive' },
   hooks: StepHooks,
-): Promise<string> {
+): Promise<StepResults['receive']> {
+  const { base, place, freshKey } = request
+  const folder = new HostFolder(request.folder)
   await makeFolder(folder.bases)
   const path = folder.basePath(base.key)
   const partial = `${path}.part`
@@ -27,6 +27,7 @@ export async function receiveBase(
     resume: true,
     startTimeoutMs: START_TIMEOUT_MS,
     ...place,
+    ...(freshKey === undefined ? {} : { key: Buffer.from(freshKey, 'hex') }),
     signal: hooks.signal,
     onProgress: ({ percent, rateBitsPerSec }) => hooks.onProgress(percent ?? 0, rateBitsPerSec),
   }).finished
@@ -37,5 +38,5 @@ export async function receiveBase(
   await keepCopy(partial, path, { identity: base.identity, rootDigest })
   // The record says what that fingerprint would.
   await remove(`${partial}${FINGERPRINT_SUFFIX}`)
-  return path
+  return { path }
 }

@@ -34,7 +34,7 @@ async function perform(request: StepRequest, hooks: StepHooks): Promise<StepResu
     case 'receive': {
       // The receiver is half of this program, and no other step needs it.
       const { receiveBase } = await import('./receive-base.ts')
-      return { path: await receiveBase(new HostFolder(request.folder), request.base, request.place, hooks) }
+      return receiveBase(request, hooks)
     }
     case 'fetch-unique':
       return fetchUnique(request, hooks)

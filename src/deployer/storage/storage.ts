@@ -29,8 +29,8 @@ export interface VmRecord {
 
 /** What is kept with a cluster. */
 export interface ClusterRecord {
-  /** Cap of fetches under way and to come, bits per second. */
-  readonly maxBitrate?: number
+  /** Cap of fetches, bits per second, in the place of the description's; null: none. */
+  readonly maxBitrate?: number | null
 }
 
 /** The right to change a cluster, held by one deployer at a time. */

@@ -1,5 +1,9 @@
+import { readFileSync, writeFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { Deployer, parseCluster, type DeployerEvent } from '../../../src/deployer/index.ts'
+import { useTemporaryFolder } from '../io/temporary-folder.ts'
+
+const at = useTemporaryFolder()
 
 const plan = parseCluster('{cluster: c, storage: {template: "file:/t.raw"}, vms: [{name: a}]}', 'the test')
 
@@ -25,4 +29,11 @@ it('tells in a status that the template is not to be had, and of the machines al
   expect(views).toEqual([{ vm: 'a', host: 'local', state: 'down', storageReason }])
   const notes = events.filter(({ kind }) => kind === 'note').map(({ text }) => text)
   expect(notes).toEqual([expect.stringMatching(/^the template is not to be had: cannot open \/t\.raw: /)])
+})
+
+it('keeps that a cap was lifted, so that the one of the description does not come back', async () => {
+  writeFileSync(at('t.raw'), 'template')
+  const text = `{cluster: c, storage: {template: "file:${at('t.raw')}"}, vms: [{name: a}]}`
+  await new Deployer(parseCluster(text, 'the test')).setMaxBitrate(undefined)
+  expect(readFileSync(at('t.raw.skilfish/c/cluster.json'), 'utf8')).toBe('{"maxBitrate":null}')
 })
