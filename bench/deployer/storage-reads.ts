@@ -52,10 +52,11 @@ async function run({ rounds, mib, say }: StudyOptions): Promise<Finding> {
   await TestCluster.with({ storage: 'rbd', hostCount, sizeBytes: mib * MIB }, async (cluster) => {
     for (let round = 1; round <= rounds; round++) {
       for (const count of HOST_COUNTS) {
+        // With the template on their hosts machines would boot over that.
+        forgetBases(cluster)
         await cluster.done('create')
         await cluster.done('boot')
         for (const vm of cluster.vms) (await cluster.guest(vm)).close()
-        forgetBases(cluster)
         fetches.push(await measure(cluster, count, (vms) => cluster.done('fetch', '--vms', vms.join(','))))
         const stream = (vms: readonly string[]): Promise<unknown> =>
           Promise.all(vms.map((vm) => streamBlocks(join(cluster.vmFolder(vm), 'qmp.sock'))))

@@ -4,7 +4,7 @@ import { TestCluster } from '../../test/lab/test-cluster.ts'
 import { shown } from '../figures.ts'
 import { spreadOf } from '../peers/statistics.ts'
 import { judge } from '../peers/verdict.ts'
-import { MIB, numberOf, removeMachines, type Study, type StudyOptions } from './study.ts'
+import { forgetBases, MIB, numberOf, removeMachines, type Study, type StudyOptions } from './study.ts'
 
 const VM_COUNT = 4
 
@@ -69,6 +69,8 @@ class Watch {
 }
 
 async function measure(cluster: TestCluster, together: boolean): Promise<Round> {
+  // With the template on their hosts machines would boot over that.
+  forgetBases(cluster)
   await cluster.done('create')
   await cluster.done('boot')
   const guests = await Promise.all(cluster.vms.map((vm) => cluster.guest(vm)))

@@ -6,17 +6,27 @@ import { getPriority } from 'node:os'
 import { join } from 'node:path'
 import { expect, it, vi } from 'vitest'
 import { AGENT_VERSION } from '../../src/deployer/index.ts'
+import { openSource } from '../../src/io/index.ts'
 import { DIST, messages, Program, start, useFolder } from './programs.ts'
 
 const at = useFolder()
 
-/** A cluster on this machine, over a template of 4 MiB of noise. What needs no QEMU works everywhere. */
+const TEMPLATE_BYTES = 4 * 1024 * 1024
+const GROUP = `239.192.85.${1 + (process.pid % 250)}:21500`
+
+/** A template of noise. @returns its path */
+function makeTemplate(): string {
+  const path = at('template.raw')
+  if (!existsSync(path)) writeFileSync(path, randomBytes(TEMPLATE_BYTES))
+  return path
+}
+
+/** A cluster on this machine. What needs no QEMU works everywhere. */
 function skilfish(command: string | readonly string[], ...changes: readonly string[]): Program {
-  if (!existsSync(at('template.raw'))) writeFileSync(at('template.raw'), randomBytes(4 * 1024 * 1024))
   const description = {
     cluster: 'test',
-    storage: { template: `file:${at('template.raw')}` },
-    transfer: { interface: 'lo', group: `239.192.85.${1 + (process.pid % 250)}:21500`, maxBitrate: '1M' },
+    storage: { template: `file:${makeTemplate()}` },
+    transfer: { interface: 'lo', group: GROUP, maxBitrate: '1M' },
     hosts: [{ name: 'local', interface: 'lo', folder: at('host') }],
     vms: [{ name: 'vm1' }],
   }
@@ -166,6 +176,38 @@ it('a host whose folder cannot be had is told as a failure of that host', async 
   expect(stderr).not.toContain('ENOTDIR')
   expect(stderr).not.toContain('fault in the program')
 })
+
+it('a host that cannot be reached keeps no other from the template', async () => {
+  const hosts = `hosts=[{name: local, interface: lo, folder: ${at('host')}}, {name: lost, through: ['false']}]`
+  const vms = 'vms=[{name: vm1, host: local}, {name: vm2, host: lost}]'
+  const { status, stderr } = await skilfish('fetch', hosts, vms, 'transfer.maxBitrate=100M').ended
+  expect(status).toBe(4)
+  expect(stderr).toContain('cannot fetch 1 of 2:\n  lost: cannot run false skilfish host: ')
+  expect(receivedBase().equals(readFileSync(at('template.raw')))).toBe(true)
+})
+
+it('a stranger who sends under the identity of the template is not heard', async () => {
+  const source = await openSource(makeTemplate())
+  await source.close?.()
+  writeFileSync(at('forged'), randomBytes(TEMPLATE_BYTES))
+  const stranger = start('send', ['--interface', 'lo', '--group', GROUP, '--image-id', source.identity!, at('forged')])
+  await stranger.says('waiting')
+  expect(await skilfish('fetch', 'transfer.maxBitrate=100M').ended).toMatchObject({ status: 0 })
+  expect(receivedBase().equals(readFileSync(at('template.raw')))).toBe(true)
+  stranger.process.kill('SIGINT')
+  expect(await stranger.ended).toMatchObject({ status: 130 })
+})
+
+/** What the host has received. */
+function receivedBase(): Buffer {
+  const bases = at('host/bases')
+  return readFileSync(
+    join(
+      bases,
+      readdirSync(bases).find((name) => name.endsWith('.raw'))!,
+    ),
+  )
+}
 
 it('a storage that cannot be written is told as such', async () => {
   writeFileSync(at('template.raw.skilfish'), '')

@@ -27,6 +27,8 @@ afterEach(async () => {
   for (const guest of guests) guest.close()
   await cluster.done('shutdown', '--timeout', '1')
   await cluster.done('destroy', '--discard')
+  // With the template on their hosts machines would not boot over Ceph again.
+  await cluster.done('evict')
 })
 
 /** The machines are on their local copies, and never noticed anything but time. */

@@ -3,18 +3,21 @@ import { once } from 'node:events'
 import {
   chmodSync,
   closeSync,
+  mkdirSync,
   openSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   statfsSync,
   statSync,
   truncateSync,
   utimesSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { QmpClient } from '../../src/qmp/index.ts'
+import { QmpClient, queryNodeNames } from '../../src/qmp/index.ts'
 import type { StartedCommand } from '../lab/cluster-command.ts'
 import { runCommand } from '../lab/command.ts'
 import type { GuestConsole } from '../lab/guest-console.ts'
@@ -59,6 +62,22 @@ const base = (): string => {
   )
 }
 
+/** Changes a file, and hides it as well as that can be done. */
+function tamper(path: string): void {
+  const { atime, mtime } = statSync(path)
+  chmodSync(path, 0o644)
+  const file = openSync(path, 'r+')
+  writeSync(file, Buffer.from('tampered'), 0, 8, 12345)
+  closeSync(file)
+  chmodSync(path, 0o444)
+  utimesSync(path, atime, mtime)
+}
+
+async function expectChanged(): Promise<void> {
+  const { code, output } = await cluster.run('switch')
+  expect([code, output.includes('was changed after it was received')]).toEqual(['CLUSTER_FAILED', true])
+}
+
 async function withQmp<Result>(work: (qmp: QmpClient) => Promise<Result>): Promise<Result> {
   const qmp = await QmpClient.connect(join(cluster.vmFolder('vm1'), 'qmp.sock'))
   try {
@@ -87,16 +106,8 @@ describe('a machine over the storage', () => {
   afterAll(end)
 
   it('a local base tampered with before the switch is refused, and fetched again', async () => {
-    const path = base()
-    const { atime, mtime } = statSync(path)
-    chmodSync(path, 0o644)
-    const file = openSync(path, 'r+')
-    writeSync(file, Buffer.from('tampered'), 0, 8, 12345)
-    closeSync(file)
-    chmodSync(path, 0o444)
-    utimesSync(path, atime, mtime)
-    const { code, output } = await cluster.run('switch')
-    expect([code, output.includes('was changed after it was received')]).toEqual(['CLUSTER_FAILED', true])
+    tamper(base())
+    await expectChanged()
     await expectUnharmed()
     const { output: fetched } = await cluster.done('fetch')
     expect(fetched).not.toContain('"multicastBytes":0')
@@ -205,6 +216,78 @@ describe('a host without the template', () => {
 describe('one machine after another', () => {
   beforeEach(begin)
   afterEach(end)
+
+  it('a switch that fails leaves no node behind, and takes none that was left', async () => {
+    const obstacle = join(cluster.vmFolder('vm1'), 'vm.json.new')
+    mkdirSync(obstacle)
+    const { status, output } = await cluster.run('switch')
+    rmdirSync(obstacle)
+    expect([status, output.includes('cannot write ')]).toEqual([4, true])
+    const stale = join(cluster.folder, 'stale.raw')
+    writeFileSync(stale, Buffer.alloc(guest.sizeBytes, 'stale'))
+    await withQmp(async (qmp) => {
+      expect(await queryNodeNames(qmp)).not.toContain('local')
+      const file = { driver: 'file', filename: stale, 'read-only': true }
+      await qmp.execute('blockdev-add', { driver: 'raw', 'node-name': 'local', 'read-only': true, file })
+    })
+    const { results } = await cluster.done('switch')
+    expect(results[0]!['result']).toMatchObject({ wasLocal: false, connectionsAfter: 0 })
+    await expectUnharmed()
+  })
+
+  /** Boots the machine, and expects it to be over what its host has. */
+  async function bootOverLocal(): Promise<void> {
+    const { results: booted } = await cluster.done('boot')
+    expect(booted[0]!['result']).toMatchObject({ isAdopted: false, base: 'local' })
+    const { output } = await cluster.done('fetch')
+    expect(output).toContain('"multicastBytes":0')
+    const { results } = await cluster.done('switch')
+    expect(results[0]!['result']).toMatchObject({ wasLocal: true, connectionsBefore: 0, connectionsAfter: 0 })
+    guest = await cluster.guest('vm1')
+  }
+
+  it('a new machine boots over the template that its host has, and commits', async () => {
+    await cluster.done('shutdown')
+    await cluster.done('destroy', '--discard')
+    await cluster.done('create')
+    await bootOverLocal()
+    await guest.write(100, 64, 5)
+    const { digest } = await guest.verify()
+    await cluster.done('shutdown')
+    // Whoever opens the overlay by hand finds all of the disk.
+    const overlay = join(cluster.vmFolder('vm1'), 'overlay.qcow2')
+    const copy = join(cluster.folder, 'by-hand.raw')
+    runCommand('qemu-img', ['convert', '-O', 'raw', overlay, copy])
+    expect(verifyGuestDisk(copy).digest).toBe(digest)
+    const { results } = await cluster.done('commit')
+    expect(results[0]!['result']).toMatchObject({ by: 'bitmap', generation: 1 })
+    expect(verifyGuestDisk(cluster.copyOfImage('vm1')).digest).toBe(digest)
+  })
+
+  it('what a machine alone has is refused when it was changed, fetched again, and booted over', async () => {
+    await guest.write(100, 64, 5)
+    const { digest } = await guest.verify()
+    await cluster.done('shutdown')
+    await cluster.done('commit')
+    const { results } = await cluster.done('boot')
+    expect(results[0]!['result']).toMatchObject({ base: 'remote' })
+    guest = await cluster.guest('vm1')
+    await cluster.done('fetch')
+    const unique = join(cluster.vmFolder('vm1'), 'unique-1.qcow2')
+    expect(statSync(unique).mode & 0o777).toBe(0o444)
+    tamper(unique)
+    await expectChanged()
+    await cluster.done('fetch')
+    await cluster.done('switch')
+    expect((await guest.verify()).digest).toBe(digest)
+    await cluster.done('shutdown')
+    await bootOverLocal()
+    expect((await guest.verify()).digest).toBe(digest)
+    await cluster.done('shutdown')
+    tamper(unique)
+    const { results: again } = await cluster.done('boot')
+    expect(again[0]!['result']).toMatchObject({ base: 'remote' })
+  })
 
   it('a guest that crashes before the commit loses nothing that it has flushed', async () => {
     await guest.write(100, 64, 5)
