@@ -90,14 +90,15 @@ export class RbdSink implements ImageSink {
   async finish(sizeBytes: number): Promise<void> {
     this.#checkRange('finish', 0, sizeBytes)
     const image = this.#image!
+    const program = this.#program!
     if (image.sizeBytes !== undefined && sizeBytes !== image.sizeBytes) {
       throw new RangeError(`finish: expected the announced size, ${image.sizeBytes} bytes, got ${sizeBytes}`)
     }
     if (this.#existingBytes !== undefined) this.#checkSize(sizeBytes)
     if (sizeBytes !== this.#currentBytes) await this.#send([{ kind: 'size', sizeBytes }])
     await this.#send([{ kind: 'end' }])
-    this.#program!.stdin.end()
-    await this.#checkEnd()
+    program.stdin.end()
+    await this.#checkEnd(program)
     await this.#mark(image, 'complete')
     this.#program = undefined
   }
@@ -155,13 +156,12 @@ export class RbdSink implements ImageSink {
     } catch (error) {
       if (error instanceof SkilfishError) throw error
       // It reads no more. Why, it tells at its end.
-      await this.#checkEnd()
+      await this.#checkEnd(program)
       throw targetError(`write ${this.label}`, error)
     }
   }
 
-  async #checkEnd(): Promise<void> {
-    const program = this.#program!
+  async #checkEnd(program: Program): Promise<void> {
     this.#tool.check('write', 'import-diff', await this.#tool.patiently(program.ended), program.said)
   }
 

@@ -36,6 +36,7 @@ export class FrameConsumer {
   readonly #imageBytes: number
   readonly #root: RootDigest
   readonly #onWritten: ((written: WrittenSlice) => void) | undefined
+  readonly #onFailed: (() => void) | undefined
   readonly #free: Uint8Array[] = []
   #lzo: Lzo1x | undefined
   /** A sequential sink gets one slice after the other. */
@@ -52,6 +53,7 @@ export class FrameConsumer {
    * @param options.imageBytes size of the image, where it was announced: frames that go beyond it are rejected
    * @param options.restored what an earlier run has written; its `root` is this consumer's from now on
    * @param options.onWritten is called for each slice that was written, not yet flushed
+   * @param options.onFailed is called when the sink has failed to write a slice, before `consume` rejects
    */
   constructor(options: {
     readonly sink: ImageSink
@@ -59,6 +61,7 @@ export class FrameConsumer {
     readonly imageBytes?: number | undefined
     readonly restored?: { readonly root: RootDigest; readonly totals: JournalTotals } | undefined
     readonly onWritten?: (written: WrittenSlice) => void
+    readonly onFailed?: () => void
   }) {
     const { restored } = options
     this.#sink = options.sink
@@ -69,6 +72,7 @@ export class FrameConsumer {
     this.#spansEnd = restored?.totals.spansEnd ?? 0
     this.#zeroRunCount = restored?.totals.zeroRunCount ?? 0
     this.#onWritten = options.onWritten
+    this.#onFailed = options.onFailed
   }
 
   /** Image bytes in the spans of all slices written, holes included. */
@@ -173,12 +177,24 @@ export class FrameConsumer {
       await this.#write(header, plain)
       return true
     })
-    this.#queue = turn.catch(() => undefined)
+    // What waits behind a write that fails has failed too.
+    this.#queue = turn
     return turn
   }
 
   async #write(header: FrameHeader, plain: Uint8Array): Promise<void> {
     const end = spanEnd(header)
+    try {
+      await this.#writeSpan(header, end, plain)
+    } catch (error) {
+      this.#onFailed?.()
+      throw error
+    }
+    this.#coveredBytes += end - header.spanStart
+    this.#spansEnd = Math.max(this.#spansEnd, end)
+  }
+
+  async #writeSpan(header: FrameHeader, end: number, plain: Uint8Array): Promise<void> {
     let at = header.spanStart
     let from = 0
     for (const { offset, lengthBytes, isZero } of header.runs) {
@@ -189,8 +205,6 @@ export class FrameConsumer {
       at = offset + lengthBytes
     }
     if (end > at) await this.#sink.zero(at, end - at)
-    this.#coveredBytes += end - header.spanStart
-    this.#spansEnd = Math.max(this.#spansEnd, end)
   }
 }
 

@@ -85,23 +85,35 @@ export class Journal {
   }
 
   /**
-   * Ends with the target unfinished.
-   * @param isSound whether what was written may still be flushed and recorded
+   * Records nothing more: something else is about to flush the target, or has failed to write it. Linux tells an error of
+   * writing back once, to whichever call asks first, so from then on no flush can vouch for what was written.
+   * @returns when no flush is under way any more; `onLost` was told by then when that one has failed
    */
-  async close(isSound: boolean): Promise<void> {
-    clearTimeout(this.#timer)
+  async stop(): Promise<void> {
+    this.#end()
     await this.#flushing
-    if (isSound) await this.#flush()
-    this.#isOver = true
-    await this.#file?.close()
+  }
+
+  /** Ends with the target unfinished: flushes and records the rest, unless it was stopped. Leaves no file without a record. */
+  async close(): Promise<void> {
+    await this.#flushing
+    clearTimeout(this.#timer)
+    await (this.#flushing = this.#flush())
+    this.#end()
+    if (this.#totals === NO_TOTALS) await this.#file?.remove()
+    else await this.#file?.close()
   }
 
   /** The target is complete, or what is recorded is of no use: takes the file away. */
   async remove(): Promise<void> {
-    clearTimeout(this.#timer)
-    this.#isOver = true
-    await this.#flushing
+    await this.stop()
     await this.#file?.remove()
+  }
+
+  #end(): void {
+    this.#isOver = true
+    this.#pending = []
+    clearTimeout(this.#timer)
   }
 
   #flushAndPause(): void {
@@ -115,16 +127,17 @@ export class Journal {
   }
 
   async #flush(): Promise<void> {
-    if (this.#isOver || this.#pending.length === 0) return
+    if (this.#pending.length === 0) return
     const written = this.#pending
     this.#pending = []
     try {
       await this.#sink.flush()
+      if (this.#isOver) return
       for (let at = 0; at < written.length; at += MAX_RECORD_SLICES) {
         await this.#record(written.slice(at, at + MAX_RECORD_SLICES))
       }
     } catch (error) {
-      this.#isOver = true
+      this.#end()
       this.#onLost(error)
     }
   }

@@ -41,6 +41,11 @@ export class ReceiveTarget {
   #journal: Journal | undefined
   #consumer: FrameConsumer | undefined
   #hasBegun = false
+  #isFinished = false
+  /** Why no flush can vouch any more for what was written. */
+  #failure: unknown
+  #beginning: Promise<OpenTarget> | undefined
+  #finishing: Promise<FinishedTarget> | undefined
 
   private constructor(
     sink: ImageSink,
@@ -85,7 +90,36 @@ export class ReceiveTarget {
    * A session was found: opens the target for its image, or goes on with it.
    * @throws SkilfishError JOURNAL_REFUSED when the journal is of another image; JOURNAL_FAILED; those of the sink
    */
-  async begin(announce: Announce, geometry: Geometry): Promise<OpenTarget> {
+  begin(announce: Announce, geometry: Geometry): Promise<OpenTarget> {
+    return (this.#beginning = this.#begin(announce, geometry))
+  }
+
+  /**
+   * All slices are written. See {@link FrameConsumer.finish}.
+   * @throws SkilfishError DIGEST_MISMATCH, and those of the sink, also when an earlier flush has failed
+   */
+  finish(end: End, blind?: (plain: Uint8Array) => Uint8Array): Promise<FinishedTarget> {
+    return (this.#finishing = this.#finish(end, blind))
+  }
+
+  /**
+   * Ends without success: what is settled by now goes into the journal, and the target stays marked as incomplete. A `begin` or
+   * `finish` under way ends first; when that `finish` succeeds, the target is complete and stays so.
+   */
+  async abort(): Promise<void> {
+    await this.#beginning?.catch(ignore)
+    const isOnDisk = isResumable(this.#sink)
+    // Writes to a disk end by themselves; those that a reader or a cluster holds up, the sink ends.
+    if (!isOnDisk && !this.#isFinished) await this.#sink.abort()
+    await this.#finishing?.catch(ignore)
+    if (this.#isFinished) return
+    await this.#consumer?.close()
+    await this.#endJournal('close')
+    if (!this.#hasBegun) await this.#found?.file.close()
+    if (isOnDisk) await this.#sink.abort()
+  }
+
+  async #begin(announce: Announce, geometry: Geometry): Promise<OpenTarget> {
     const { imageId, imageName, imageBytes } = announce
     const image: ImageFacts = { name: imageName, imageId, sizeBytes: imageBytes }
     const found = this.#found
@@ -95,17 +129,21 @@ export class ReceiveTarget {
     const journal = this.#journal
     this.#consumer = new FrameConsumer({
       ...{ sink: this.#sink, geometry, imageBytes, restored: found },
-      ...(journal === undefined ? {} : { onWritten: (written) => journal.note(written) }),
+      ...(journal === undefined
+        ? {}
+        : { onWritten: (written) => journal.note(written), onFailed: () => void journal.stop() }),
     })
     return { consumer: this.#consumer, ...(found === undefined ? {} : { settled: found.settled }) }
   }
 
-  /** All slices are written. See {@link FrameConsumer.finish}. */
-  async finish(end: End, blind?: (plain: Uint8Array) => Uint8Array): Promise<FinishedTarget> {
+  async #finish(end: End, blind?: (plain: Uint8Array) => Uint8Array): Promise<FinishedTarget> {
     const consumer = this.#consumer!
     try {
+      await this.#journal?.stop()
+      if (this.#failure !== undefined) throw this.#failure as Error
       const rootDigest = await consumer.finish(end, blind)
-      await this.#removeJournal()
+      this.#isFinished = true
+      await this.#endJournal('remove')
       if (consumer.zeroRunCount > 0) return { rootDigest }
       const { imageBytes } = end
       const fingerprint = formatFingerprint({ rootDigest, imageBytes, sliceBytes: consumer.sliceBytes })
@@ -113,19 +151,9 @@ export class ReceiveTarget {
       return { rootDigest, fingerprint }
     } catch (error) {
       // What led to another image than the sender's is of no use to a next run.
-      if (error instanceof SkilfishError && error.code === 'DIGEST_MISMATCH') await this.#removeJournal()
+      if (error instanceof SkilfishError && error.code === 'DIGEST_MISMATCH') await this.#endJournal('remove')
       throw error
     }
-  }
-
-  /** Ends without success: what is settled by now goes into the journal, and the target stays marked as incomplete. */
-  async abort(failure: unknown): Promise<void> {
-    await this.#consumer?.close()
-    // A device that has failed once may say that all is well the next time it is asked to flush.
-    const isSound = !(failure instanceof SkilfishError && failure.code === 'TARGET_FAILED')
-    await this.#journal?.close(isSound)
-    if (!this.#hasBegun) await this.#found?.file.close()
-    await this.#sink.abort()
   }
 
   async #beginAnew(image: ImageFacts, geometry: Geometry): Promise<void> {
@@ -178,7 +206,7 @@ export class ReceiveTarget {
     const isOfJournal = error instanceof SkilfishError && error.code === 'JOURNAL_FAILED'
     if (isOfJournal)
       this.#hooks.onLog(`${error.message}; the transfer goes on, and what it writes from here on is not recorded`)
-    else this.#hooks.onFailure(error)
+    else this.#hooks.onFailure((this.#failure = error))
   }
 
   /** Does something to the kept fingerprint. That it may fail is no failure of the transfer. */
@@ -191,17 +219,20 @@ export class ReceiveTarget {
     }
   }
 
-  /** What is done is done: a journal that cannot be removed is no failure. */
-  async #removeJournal(): Promise<void> {
+  /** What is done is done: a journal that cannot be closed or removed is no failure. */
+  async #endJournal(how: 'close' | 'remove'): Promise<void> {
     const journal = this.#journal
     this.#journal = undefined
     try {
-      await journal?.remove()
+      await journal?.[how]()
     } catch (error) {
       this.#hooks.onLog((error as Error).message)
     }
   }
 }
+
+/** The error goes to whoever has called for what failed. */
+const ignore = (): void => undefined
 
 async function findJournal(sink: ResumableSink, path: string): Promise<FoundJournal | undefined> {
   const found = await readJournal(path)

@@ -83,7 +83,10 @@ export interface ImageSink {
   zero(offset: number, lengthBytes: number): Promise<void>
   /** All is written and verified: sets the size, flushes to stable storage, and only then marks the target complete. */
   finish(sizeBytes: number): Promise<void>
-  /** Gives up: the target stays recognisably incomplete. Called at most once, not after `finish` succeeded. */
+  /**
+   * Gives up: the target stays recognisably incomplete. Called at most once, not after `finish` succeeded. At a
+   * {@link ResumableSink} nothing is under way then; at any other, writes and `finish` may be, and must settle soon.
+   */
   abort(): Promise<void>
 }
 

@@ -1,52 +1,16 @@
-import { createHash } from 'node:crypto'
 import * as zlib from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { Lzo1x } from '../../../src/lzo/index.ts'
-import {
-  Codec,
-  encodeFrameHeadInto,
-  frameHeadBytes,
-  RootDigest,
-  type End,
-  type Run,
-} from '../../../src/protocol/index.ts'
+import { Codec } from '../../../src/protocol/index.ts'
 import { decodableCodecs, FrameConsumer } from '../../../src/receiver/frame-consumer.ts'
+import { data, endOf, frameOf, zeros } from './frames.ts'
 import { MemorySink } from './memory-sink.ts'
 
 const SLICE_BYTES = 16_384
 const geometry = { sliceBytes: SLICE_BYTES, packetBytes: 1472, symbolBytes: 1448 }
-const hash = (...parts: readonly Uint8Array[]): Uint8Array => createHash('sha256').update(Buffer.concat(parts)).digest()
-const data = (offset: number, lengthBytes: number): Run => ({ offset, lengthBytes, isZero: false })
-const zeros = (offset: number, lengthBytes: number): Run => ({ offset, lengthBytes, isZero: true })
-
-/** A frame made by hand: each data run is filled with `fill`. `payload` takes the place of the encoded data. */
-function frameOf(
-  spanStart: number,
-  runs: readonly Run[],
-  fill: number,
-  options: { codec?: Codec; payload?: (plain: Uint8Array) => Uint8Array } = {},
-): Uint8Array {
-  const plainBytes = runs.reduce((sum, run) => sum + (run.isZero ? 0 : run.lengthBytes), 0)
-  const plain = new Uint8Array(plainBytes).fill(fill)
-  const payload = options.payload?.(plain) ?? plain
-  const headBytes = frameHeadBytes(runs.length)
-  const frame = new Uint8Array(headBytes + payload.length)
-  encodeFrameHeadInto(frame, { codec: options.codec ?? Codec.none, spanStart, plainBytes, runs })
-  frame.set(hash(frame.subarray(2, 16), frame.subarray(48, headBytes), plain), 16)
-  frame.set(payload, headBytes)
-  return frame
-}
-
 function lzo(plain: Uint8Array): Uint8Array {
   const into = new Uint8Array(plain.length)
   return into.subarray(0, new Lzo1x().compressInto(plain, into))
-}
-
-function endOf(imageBytes: number, frames: readonly Uint8Array[]): End {
-  const root = new RootDigest(hash)
-  frames.forEach((frame, index) => root.add(index, frame.subarray(16, 48)))
-  const rootDigest = root.finish(imageBytes, frames.length)
-  return { kind: 'end', sliceCount: frames.length, imageBytes, dataBytes: 0, rootDigest, isClosing: false }
 }
 
 const consumerOf = (sink: MemorySink, imageBytes?: number): FrameConsumer =>
@@ -84,10 +48,10 @@ describe('FrameConsumer', () => {
   it('finishes an image without data', async () => {
     const sink = new MemorySink(5000)
     await consumerOf(sink).finish(endOf(5000, []))
-    expect(sink.calls).toEqual(['zero 0 5000'])
+    expect(sink.calls).toEqual(['zero 0 5000', 'finish'])
     const empty = new MemorySink(0)
     await consumerOf(empty).finish(endOf(0, []))
-    expect([empty.calls, empty.finishedBytes]).toEqual([[], 0])
+    expect([empty.calls, empty.finishedBytes]).toEqual([['finish'], 0])
   })
 
   it.each(decodableCodecs())('undoes codec %d', async (codec) => {
@@ -156,6 +120,25 @@ describe('FrameConsumer', () => {
     sink.onWrite = () => Promise.reject(new Error('disk full'))
     await expect(consumer.consume(0, frameOf(0, [data(0, 4096)], 1))).rejects.toThrow('disk full')
     expect(consumer.coveredBytes).toBe(0)
+  })
+
+  it('tells of a failed write before it is told to the caller', async () => {
+    const sink = new MemorySink(8192)
+    const order: string[] = []
+    const consumer = new FrameConsumer({ sink, geometry, onFailed: () => order.push('failed') })
+    sink.onWrite = () => Promise.reject(new Error('disk full'))
+    await consumer.consume(0, frameOf(0, [data(0, 4096)], 1)).catch(() => order.push('rejected'))
+    expect(order).toEqual(['failed', 'rejected'])
+  })
+
+  it('fails what waits behind a failed write at a sequential sink', async () => {
+    const sink = new MemorySink(8192, true)
+    const consumer = consumerOf(sink)
+    sink.onWrite = () => Promise.reject(new Error('reader gone'))
+    const frames = [0, 4096].map((offset) => frameOf(offset, [data(offset, 4096)], 1))
+    const outcomes = await Promise.allSettled(frames.map((frame, index) => consumer.consume(index, frame)))
+    expect(outcomes).toMatchObject([{ reason: new Error('reader gone') }, { reason: new Error('reader gone') }])
+    expect(sink.calls).toEqual(['write 0 4096'])
   })
 
   it('keeps slices apart that are written at once', async () => {

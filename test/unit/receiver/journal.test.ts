@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
-import { describe, expect, it } from 'vitest'
+import { open } from 'node:fs/promises'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { SkilfishError } from '../../../src/errors.ts'
 import { MAX_RECORD_SLICES } from '../../../src/receiver/journal-format.ts'
 import {
@@ -16,6 +17,12 @@ import { useTemporaryFolder } from '../io/temporary-folder.ts'
 import { MemoryResumableSink } from './resumable-sink.ts'
 
 const path = useTemporaryFolder()
+
+afterEach(() => {
+  vi.useRealTimers()
+  vi.restoreAllMocks()
+})
+
 const HEADER = { imageId: 'ab12', imageName: 'disk.img', imageBytes: 1_000_000, sliceBytes: 16_384, mark: 'a-mark' }
 const MAGIC_BYTES = 19
 
@@ -38,7 +45,7 @@ async function write(records: readonly (readonly number[])[]): Promise<Buffer> {
     }
     const journal = found ? Journal.continue(sink, found, fail) : Journal.begin(sink, path('journal'), HEADER, fail)
     for (const slice of slices) journal.note(written(slice))
-    await journal.close(true)
+    await journal.close()
   }
   return readFileSync(path('journal'))
 }
@@ -95,7 +102,7 @@ describe('a journal', () => {
   it('is not made for what the sink holds back', async () => {
     const journal = Journal.begin(new MemoryResumableSink(0), path('journal'), HEADER, () => undefined)
     journal.note({ ...written(0), spanStart: 4095 })
-    await journal.close(true)
+    await journal.close()
     expect(existsSync(path('journal'))).toBe(false)
   })
 
@@ -109,7 +116,7 @@ describe('a journal', () => {
       return Promise.reject(new SkilfishError('TARGET_FAILED', 'the device is gone'))
     }
     journal.note(written(1))
-    await journal.close(true)
+    await journal.close()
     expect(seen).toEqual([false])
     expect(lost).toMatchObject([{ code: 'TARGET_FAILED' }])
     expect(existsSync(path('journal'))).toBe(false)
@@ -124,7 +131,7 @@ describe('a journal', () => {
     await expect.poll(() => failures.length, { timeout: 10_000 }).toBe(1)
     sink.onFlush = () => Promise.resolve()
     journal.note(written(2))
-    await journal.close(true)
+    await journal.close()
     expect(existsSync(path('journal'))).toBe(false)
   })
 
@@ -138,13 +145,60 @@ describe('a journal', () => {
     expect(existsSync(path('journal'))).toBe(false)
   })
 
+  it('leaves no timer when it is closed in the midst of a flush', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const sink = new MemoryResumableSink(0)
+    const journal = Journal.begin(sink, path('journal'), HEADER, () => undefined)
+    let release = (): void => undefined
+    sink.onFlush = () => new Promise((resolve) => (release = resolve))
+    journal.note(written(1))
+    vi.advanceTimersByTime(1000)
+    journal.note(written(2))
+    const closed = journal.close()
+    sink.onFlush = () => Promise.resolve()
+    release()
+    await closed
+    expect(vi.getTimerCount()).toBe(0)
+    expect(slicesOf(await read())).toEqual([1, 2])
+  })
+
+  it.each(['before a flush', 'during a flush'])('records nothing more when it is stopped %s', async (when) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const sink = new MemoryResumableSink(0)
+    const journal = Journal.begin(sink, path('journal'), HEADER, () => undefined)
+    let release = (): void => undefined
+    sink.onFlush = () => new Promise((resolve) => (release = resolve))
+    journal.note(written(1))
+    if (when === 'during a flush') vi.advanceTimersByTime(1000)
+    const stopped = journal.stop()
+    release()
+    await stopped
+    journal.note(written(2))
+    await journal.close()
+    expect([vi.getTimerCount(), existsSync(path('journal'))]).toEqual([0, false])
+    expect(sink.calls).toEqual(when === 'during a flush' ? ['flush'] : [])
+  })
+
+  it('leaves no file when its first record does not fit the disk', async () => {
+    const lost: unknown[] = []
+    const journal = Journal.begin(new MemoryResumableSink(0), path('journal'), HEADER, (error) => lost.push(error))
+    const handle = await open(path('any'), 'w')
+    const prototype = Object.getPrototypeOf(handle) as { write: () => Promise<never> }
+    await handle.close()
+    vi.spyOn(prototype, 'write').mockRejectedValue(Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' }))
+    journal.note(written(1))
+    await journal.close()
+    expect(lost).toMatchObject([{ code: 'JOURNAL_FAILED' }])
+    expect(existsSync(path('journal'))).toBe(false)
+  })
+
   it('that cannot be written ends quietly, and keeps what it has', async () => {
     const lost: unknown[] = []
     const journal = Journal.begin(new MemoryResumableSink(0), path('none', 'journal'), HEADER, (error) =>
       lost.push(error),
     )
     journal.note(written(1))
-    await journal.close(true)
+    await journal.close()
     expect(lost).toMatchObject([{ code: 'JOURNAL_FAILED' }])
   })
 })

@@ -1,6 +1,6 @@
 import type { ImageSink } from '../../../src/sparse/index.ts'
 
-/** A target in memory, full of stale bytes. Records its calls; `onWrite` may delay or fail a write. */
+/** A target in memory, full of stale bytes. Records its calls; `onWrite` and `onFinish` may delay or fail them. */
 export class MemorySink implements ImageSink {
   readonly label = 'memory'
   readonly isSequential: boolean
@@ -8,6 +8,8 @@ export class MemorySink implements ImageSink {
   readonly calls: string[] = []
   finishedBytes: number | undefined
   onWrite: (offset: number) => Promise<void> = () => Promise.resolve()
+  onFinish: () => Promise<void> = () => Promise.resolve()
+  onAbort: () => void = () => undefined
 
   constructor(sizeBytes: number, isSequential = false) {
     this.bytes = new Uint8Array(sizeBytes).fill(0x55)
@@ -30,12 +32,15 @@ export class MemorySink implements ImageSink {
     return Promise.resolve()
   }
 
-  finish(sizeBytes: number): Promise<void> {
+  async finish(sizeBytes: number): Promise<void> {
+    this.calls.push('finish')
+    await this.onFinish()
     this.finishedBytes = sizeBytes
-    return Promise.resolve()
   }
 
   abort(): Promise<void> {
+    this.calls.push('abort')
+    this.onAbort()
     return Promise.resolve()
   }
 }
