@@ -130,8 +130,8 @@ export function encodeRecord(sumBefore: Uint8Array, content: Uint8Array): Uint8A
 /**
  * Reads the record at the start of `bytes`, which hold up to {@link MAX_RECORD_BYTES}, and all that is left at the end of the file.
  * @returns views of `bytes`, or `torn` for what a write that did not come to its end leaves behind as the last thing of a file
- *   (a record cut short, one whose content did not all reach the disk, or zeros in its place), or `bad` for what nothing but
- *   damage explains
+ *   (a record cut short, or one whose content did not all reach the disk), or `bad` for what is damaged, unless nothing but
+ *   zeros follows in the file
  */
 export function decodeRecord(
   sumBefore: Uint8Array,
@@ -147,8 +147,7 @@ export function decodeRecord(
   const sum = bytes.subarray(end, recordBytes)
   const wanted = sha256(sumBefore, bytes.subarray(0, end)).subarray(0, SUM_BYTES)
   if (Buffer.compare(sum, wanted) === 0) return { content: bytes.subarray(LENGTH_BYTES, end), sum, recordBytes }
-  const isLast = recordBytes === bytes.length || (bytes.length < MAX_RECORD_BYTES && bytes.every((byte) => byte === 0))
-  return isLast ? 'torn' : 'bad'
+  return recordBytes === bytes.length ? 'torn' : 'bad'
 }
 
 const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0

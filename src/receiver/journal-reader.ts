@@ -94,7 +94,7 @@ async function readRecords(file: JournalFile): Promise<FoundJournal | undefined>
   let at = JOURNAL_MAGIC.length
   while (at < file.sizeBytes) {
     const record = decodeRecord(sum, await file.read(at, MAX_RECORD_BYTES))
-    if (record === 'torn') {
+    if (record === 'torn' || (record === 'bad' && (await areZerosLeft(file, at)))) {
       await file.cut(at)
       break
     }
@@ -115,6 +115,15 @@ async function readRecords(file: JournalFile): Promise<FoundJournal | undefined>
     at += record.recordBytes
   }
   return header === undefined || settled.count === 0 ? undefined : { file, header, totals, settled, root, sum }
+}
+
+/** Whether there are nothing but zeros from `at` on: the size of the file has reached the disk, and no content. */
+async function areZerosLeft(file: JournalFile, at: number): Promise<boolean> {
+  for (let from = at; from < file.sizeBytes; from += MAX_RECORD_BYTES) {
+    const bytes = await file.read(from, MAX_RECORD_BYTES)
+    if (bytes.some((byte) => byte !== 0)) return false
+  }
+  return true
 }
 
 const noJournal = (path: string): SkilfishError =>

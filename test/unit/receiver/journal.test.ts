@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSy
 import { open } from 'node:fs/promises'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { SkilfishError } from '../../../src/errors.ts'
-import { MAX_RECORD_SLICES } from '../../../src/receiver/journal-format.ts'
+import { MAX_RECORD_BYTES, MAX_RECORD_SLICES } from '../../../src/receiver/journal-format.ts'
 import {
   readJournal,
   removeJournal,
@@ -227,6 +227,18 @@ describe('a journal with a torn end', () => {
     writeFileSync(path('journal'), whole.fill(kind === 'zeros' ? 0 : 7, kind === 'zeros' ? before : before + 4))
     expect(slicesOf(await read())).toEqual([0, 1])
   })
+
+  it.each([MAX_RECORD_BYTES - 1, MAX_RECORD_BYTES, MAX_RECORD_BYTES + 1, 3 * MAX_RECORD_BYTES])(
+    'may have %i zeros at its end, and nothing behind them',
+    async (zeroBytes) => {
+      const whole = await write([[0, 1]])
+      writeFileSync(path('journal'), Buffer.concat([whole, Buffer.alloc(zeroBytes)]))
+      expect(slicesOf(await read())).toEqual([0, 1])
+      expect(statSync(path('journal')).size).toBe(whole.length)
+      writeFileSync(path('journal'), Buffer.concat([whole, Buffer.alloc(zeroBytes), Buffer.of(1)]))
+      await expect(readJournal(path('journal'))).rejects.toMatchObject({ code: 'JOURNAL_REFUSED' })
+    },
+  )
 
   it('is none when its first record is torn', async () => {
     const whole = await write([[0]])
