@@ -114,7 +114,7 @@ export class FileSink implements ResumableSink {
       throw new TypeError('reopen: expected a target that has its mark')
     if (image.sizeBytes !== undefined) this.#checkCapacity(image.sizeBytes)
     try {
-      await this.#requireLength(file, image.sizeBytes ?? coveredBytes)
+      await this.#requireLength(file, coveredBytes, image.sizeBytes)
       // What the earlier run wrote and the journal does not know of may lie where this image has a hole.
       const writeZeros = (position: number, zeros: Uint8Array): Promise<void> => this.#writeBody(file, position, zeros)
       this.#zeroer = await DeviceZeroer.open(file.handle.fd, writeZeros)
@@ -213,11 +213,14 @@ export class FileSink implements ResumableSink {
     if (sizeBytes !== undefined) await file.handle.truncate(Math.max(sizeBytes, STAMP_BYTES))
   }
 
-  /** A file that was cut off since has lost what the journal counts on. */
-  async #requireLength(file: TargetFile, wantedBytes: number): Promise<void> {
+  /** A file that was cut off since has lost what the journal counts on. One of a stream grows when the size gets known. */
+  async #requireLength(file: TargetFile, wantedBytes: number, sizeBytes = 0): Promise<void> {
     if (this.#capacityBytes !== undefined) return
     const { size } = await file.handle.stat()
-    if (size >= wantedBytes) return
+    if (size >= wantedBytes) {
+      if (size < sizeBytes) await file.handle.truncate(sizeBytes)
+      return
+    }
     const text = `it has ${size} bytes where the earlier run has left ${wantedBytes}; remove the journal to start anew`
     throw new SkilfishError('JOURNAL_REFUSED', `cannot go on with ${this.label}: ${text}`)
   }

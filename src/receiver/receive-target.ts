@@ -175,11 +175,12 @@ export class ReceiveTarget {
 
   async #goOn(found: FoundJournal, image: ImageFacts, { sliceBytes }: Geometry): Promise<void> {
     const { header, totals, settled, file } = found
-    const isSame =
-      header.imageId === image.imageId && header.sliceBytes === sliceBytes && header.imageBytes === image.sizeBytes
-    if (!isSame) {
-      const wanted = `image ${header.imageId} (${header.imageName}) in slices of ${header.sliceBytes} bytes`
-      const got = `${image.imageId} (${image.name}) in slices of ${sliceBytes} bytes`
+    const { imageId, imageName: name, imageBytes: sizeBytes } = header
+    // That of a stream is known from its end on, and not to a sender that has begun it anew.
+    const isSameSize = sizeBytes === undefined || image.sizeBytes === undefined || sizeBytes === image.sizeBytes
+    if (imageId !== image.imageId || header.sliceBytes !== sliceBytes || !isSameSize) {
+      const wanted = describe({ imageId, name, sizeBytes }, header.sliceBytes)
+      const got = describe(image, sliceBytes)
       const text = `the journal ${file.path} is of ${wanted}, the session sends ${got}; leave out --resume to receive that`
       throw new SkilfishError('JOURNAL_REFUSED', `cannot go on with ${this.label}: ${text}`)
     }
@@ -247,6 +248,11 @@ async function requirePlace(sink: ImageSink, path: string): Promise<void> {
   if (resolve(path) !== resolve(sink.label)) return requireJournalPlace(path)
   const text = `cannot use the journal ${path}: it is the target itself; name another place with --journal`
   throw new SkilfishError('JOURNAL_REFUSED', text)
+}
+
+function describe({ imageId, name, sizeBytes }: ImageFacts, sliceBytes: number): string {
+  const size = sizeBytes === undefined ? 'a size not known yet' : `${sizeBytes} bytes`
+  return `image ${imageId} (${name}) of ${size} in slices of ${sliceBytes} bytes`
 }
 
 const notResumable = (sink: ImageSink, option: string): SkilfishError =>

@@ -79,6 +79,16 @@ describe('an unfinished file', () => {
     expect(readFileSync(path('target')).length).toBe(70_000)
   })
 
+  it('of a stream gets its size when that is known by now', async () => {
+    const mark = await interrupted({ ...IMAGE, sizeBytes: undefined })
+    const sink = await resumable()
+    await sink.hasMark(mark)
+    await sink.reopen(IMAGE, 60_000)
+    expect(readFileSync(path('target')).length).toBe(SIZE_BYTES)
+    await sink.finish(SIZE_BYTES)
+    expect(readFileSync(path('target')).length).toBe(SIZE_BYTES)
+  })
+
   it.each([IMAGE, { ...IMAGE, sizeBytes: undefined }])('that was cut off is refused (%o)', async (image) => {
     const mark = await interrupted(image)
     truncateSync(path('target'), 59_999)

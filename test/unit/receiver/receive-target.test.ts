@@ -256,3 +256,37 @@ it('a write that only the sink can end is ended when the transfer is given up', 
   await target.abort()
   await expect(consumed).rejects.toThrow('aborted')
 })
+
+describe('an image whose size only the end of the stream tells', () => {
+  const goOn = async (first: Announce, second: Announce): Promise<OpenTarget> => {
+    const earlier = await openTarget({ target: path('target') })
+    await writeSlices(await earlier.begin(first, GEOMETRY), [0, 1, 2])
+    await earlier.abort()
+    const target = await openTarget({ target: path('target'), resume: true })
+    try {
+      const opened = await target.begin(second, GEOMETRY)
+      await writeSlices(opened, [0, 3])
+      await target.finish(end)
+      return opened
+    } catch (error) {
+      await target.abort()
+      throw error
+    }
+  }
+
+  it.each([
+    ['is told by now', STREAM, ANNOUNCE],
+    ['is not told yet', STREAM, STREAM],
+    ['was told before', ANNOUNCE, STREAM],
+  ])('is gone on with when it %s', async (_, first, second) => {
+    const { settled } = await goOn(first, second)
+    expect(settled?.count).toBe(2)
+    expect(readFileSync(path('target')).equals(expected)).toBe(true)
+  })
+
+  it('is not when two sizes are told, and the message has both', async () => {
+    const refused = goOn({ ...STREAM, imageBytes: IMAGE_BYTES - 1 }, ANNOUNCE)
+    await expect(refused).rejects.toMatchObject({ code: 'JOURNAL_REFUSED' })
+    await expect(refused).rejects.toThrow(/of 65535 bytes in slices of 16384 bytes, .* of 65536 bytes in slices of/)
+  })
+})
