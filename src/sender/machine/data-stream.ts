@@ -36,7 +36,7 @@ export class DataStream {
   #passSlice = 0
   #passSymbol = 0
   #begunCount = 0
-  /** Symbols that repairs owe to the main pass: from one on, it comes first. */
+  /** Symbols that repairs owe to the main pass, at most 3: from one on, it comes first. */
   #passDebt = 0
   readonly #counters = { sourceSymbols: 0, proactiveSymbols: 0, paritySymbols: 0, resentSymbols: 0 }
 
@@ -102,14 +102,16 @@ export class DataStream {
     const due = this.#planner.dueSlice(nowUs)
     const hasPass = this.#window.has(this.#passSlice)
     // Repairs go first, but leave the main pass its share: who asks for everything must not stop it.
-    if (due !== undefined && (!hasPass || this.#passDebt < 1)) this.#repairInto(nowUs, into, at, due)
-    else if (hasPass) this.#passInto(nowUs, into, at, group)
+    if (due !== undefined && (!hasPass || this.#passDebt < 1)) {
+      // What nothing was kept waiting for is not owed.
+      if (hasPass) this.#passDebt += this.#planner.isPartly(due) ? PARTLY_PASS_SYMBOLS : PASS_SYMBOLS
+      this.#repairInto(nowUs, into, at, due)
+    } else if (hasPass) this.#passInto(nowUs, into, at, group)
     else return false
     return true
   }
 
   #repairInto(nowUs: Micros, into: Uint8Array, at: number, slice: number): void {
-    this.#passDebt += this.#planner.isPartly(slice) ? PARTLY_PASS_SYMBOLS : PASS_SYMBOLS
     const sourceCount = this.#window.sourceSymbolCount(slice)!
     const symbol = this.#planner.takeSymbol(nowUs, slice, sourceCount)
     if (symbol < sourceCount) this.#counters.resentSymbols++
