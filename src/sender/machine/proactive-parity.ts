@@ -54,9 +54,8 @@ export class ProactiveParity {
   #plannedSymbols = 0
   /** What a slice that needs more than planned typically needs beyond it, for the same number of symbols. */
   #typicalExcess = 0
-  /** Slices sent of late, in the order of their indexes, which have no gaps. */
-  #open: Sent[] = []
-  #firstSlice = 0
+  /** Slices sent of late by index, the first sent first. Those that were spared are not among them. */
+  readonly #open = new Map<number, Sent>()
 
   constructor(policy: FecPolicy) {
     this.#policy = policy
@@ -71,29 +70,33 @@ export class ProactiveParity {
     return Math.min(room, Math.floor(this.#plannedSymbols * scaleOf(sourceCount)))
   }
 
-  /** The slice, the one after that of the call before, has been sent with so much parity. */
+  /** The slice has been sent, for the first time, with so much parity. */
   noteSent(nowUs: number, slice: number, sourceCount: number, symbolCount: number): void {
     if (this.#policy !== 'auto') return
-    if (this.#open.length === 0) this.#firstSlice = slice
-    this.#open.push({ atUs: nowUs, sourceCount, symbolCount, deficit: 0 })
-    if (this.#open.length > MAX_OPEN_COUNT) this.#learn()
+    this.#open.set(slice, { atUs: nowUs, sourceCount, symbolCount, deficit: 0 })
+    for (const [oldest, sent] of this.#open) {
+      if (this.#open.size <= MAX_OPEN_COUNT) break
+      this.#learn(oldest, sent)
+    }
   }
 
   /** A receiver lacks so many symbols of a slice. */
   noteDeficit(slice: number, deficit: number): void {
-    const sent = this.#open[slice - this.#firstSlice]
+    const sent = this.#open.get(slice)
     if (sent !== undefined && deficit <= sent.sourceCount * MAX_DEFICIT_RATIO)
       sent.deficit = Math.max(sent.deficit, deficit)
   }
 
   /** Learns from slices that were sent before `beforeUs`: whoever lacks symbols of them has asked. */
   learn(beforeUs: number): void {
-    while (this.#open.length > 0 && this.#open[0]!.atUs < beforeUs) this.#learn()
+    for (const [slice, sent] of this.#open) {
+      if (sent.atUs >= beforeUs) break
+      this.#learn(slice, sent)
+    }
   }
 
-  #learn(): void {
-    const { sourceCount, symbolCount, deficit } = this.#open.shift()!
-    this.#firstSlice++
+  #learn(slice: number, { sourceCount, symbolCount, deficit }: Sent): void {
+    this.#open.delete(slice)
     if (deficit === 0) {
       const fall = Math.max(MIN_FALL_SYMBOLS, FALL_RATIO * this.#typicalExcess)
       this.#plannedSymbols = Math.max(0, this.#plannedSymbols - fall)

@@ -41,6 +41,16 @@ describe('parity sent unasked', () => {
     expect(askedCount).toBeLessThan(0.75 * needs.length)
   })
 
+  test('is learned of the slices behind those that were spared, too', () => {
+    const parity = new ProactiveParity('auto')
+    // Slices of which nothing is known yet when the gap comes, and after it.
+    for (let slice = 0; slice < 5; slice++) parity.noteSent(slice, slice, 182, 0)
+    expect(send(parity, constant(9), 500).waste).toBe(0)
+    expect(parity.symbolCount(182, GROUP)).toBeGreaterThanOrEqual(8)
+    parity.noteDeficit(250, 40)
+    expect(parity.symbolCount(182, GROUP)).toBeLessThanOrEqual(9)
+  })
+
   test('goes away when nothing is lost any more', () => {
     const parity = new ProactiveParity('auto')
     send(parity, constant(9))
