@@ -141,12 +141,12 @@ export class AdaptiveRate {
 
   /**
    * @param packetBytes bytes of the largest packet, headers included
-   * @param capBitsPerSec the rate never exceeds it; default 400 Gbit/s
+   * @param capBitsPerSec the rate never exceeds it; a fraction of a bit is left out; 1 or more, default 400 Gbit/s
    */
   constructor(nowUs: number, packetBytes: number, capBitsPerSec: number = MAX_BITS_PER_SEC) {
     this.#packetBits = packetBytes * 8
-    this.#capBitsPerSec = capBitsPerSec
-    this.#bitsPerSec = capBitsPerSec <= TRUSTED_CAP_BITS_PER_SEC ? capBitsPerSec : START_BITS_PER_SEC
+    this.#capBitsPerSec = Math.floor(capBitsPerSec)
+    this.#bitsPerSec = capBitsPerSec <= TRUSTED_CAP_BITS_PER_SEC ? this.#capBitsPerSec : START_BITS_PER_SEC
     this.#intervalBeganUs = nowUs
     this.#ignoreBeforeUs = nowUs
   }
@@ -167,9 +167,9 @@ export class AdaptiveRate {
     this.#sent.length = 0
   }
 
-  /** Changes the cap; the rate falls at once when it is higher, and otherwise grows as before. */
+  /** Changes the cap, as the constructor takes it; the rate falls at once when it is higher, and otherwise grows as before. */
   setCap(capBitsPerSec: number): void {
-    this.#capBitsPerSec = capBitsPerSec
+    this.#capBitsPerSec = Math.floor(capBitsPerSec)
     this.#set(this.#bitsPerSec)
   }
 

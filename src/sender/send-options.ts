@@ -26,7 +26,7 @@ export interface SendOptions {
   readonly compress?: Compression
   /** Default `auto`. */
   readonly fec?: FecPolicy
-  /** Cap over everything sent, bits per second, at least 10,000. Default: none, the rate follows the receivers' reports. */
+  /** Cap over everything sent, bits per second, at least 10,000; a fraction is left out. Default: none, the rate follows the receivers' reports. */
   readonly maxBitrate?: number
   /** Receivers to wait for, 0 to 16,384. Default 1. */
   readonly minReceivers?: number

@@ -74,6 +74,13 @@ describe('AdaptiveRate', () => {
     expect(run([CLEAN], 1, { cap: 1e6 })).toEqual([1e6])
   })
 
+  it('leaves out the fraction of a cap: the rate is whole', () => {
+    const rate = new AdaptiveRate(0, PACKET_BYTES, 1e9 / 3)
+    expect(rate.bitsPerSec).toBe(333_333_333)
+    rate.setCap(1e8 / 3)
+    expect(rate.bitsPerSec).toBe(33_333_333)
+  })
+
   it.each([20e6, 90e6, 940e6, 9.4e9])('settles near a bottleneck of %d bit/s', (bottleneckBitsPerSec) => {
     const rates = run([{ bottleneckBitsPerSec, lossRatio: 0 }], 300).slice(100)
     expect(mean(rates) / bottleneckBitsPerSec).toBeGreaterThan(0.9)
