@@ -11,6 +11,8 @@ export interface NackState {
   readonly grttUs: number
   /** Slices from this on have not been sent to the end: nothing is owed of them yet. */
   readonly passSlice: number
+  /** The receiver has said that every slice below this is settled. */
+  readonly settledBelow: number
   /** The main pass is under way. */
   readonly isPassing: boolean
   /** Where the NACK came from, and how many symbols the rate allows. */
@@ -46,8 +48,10 @@ export class NackDesk {
   /** @returns false when the receiver needs what can no longer be had; nothing is planned for it then */
   take(nowUs: Micros, nack: Nack, state: NackState): boolean {
     const { passSlice } = state
-    const deficits = nack.deficits.filter((asked) => asked.slice < passSlice)
-    const missing = disjoint(nack.missing, passSlice)
+    // A NACK that comes late, or once more, asks for what may have gone since. Where all can be read again it does no harm.
+    const from = this.#canReread ? 0 : state.settledBelow
+    const deficits = nack.deficits.filter((asked) => asked.slice >= from && asked.slice < passSlice)
+    const missing = disjoint(nack.missing, from, passSlice)
     if (
       !this.#canReread &&
       [...deficits, ...missing].some((asked) => this.#isGone('slice' in asked ? asked.slice : asked.first))
@@ -87,10 +91,13 @@ export class NackDesk {
   }
 }
 
-/** The ranges below `limit`, each cut to begin behind the one before: so a NACK never costs more than the image has slices. */
-function disjoint(ranges: readonly SliceRange[], limit: number): SliceRange[] {
+/**
+ * The ranges from `least` on and below `limit`, each cut to begin behind the one before: so a NACK never costs more than the image has
+ * slices.
+ */
+function disjoint(ranges: readonly SliceRange[], least: number, limit: number): SliceRange[] {
   const cut: SliceRange[] = []
-  let from = 0
+  let from = least
   for (const { first, count } of ranges) {
     const start = Math.max(first, from)
     const end = Math.min(first + count, limit)

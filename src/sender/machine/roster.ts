@@ -216,6 +216,11 @@ export class Roster {
     return member !== undefined && member.name !== member.key
   }
 
+  /** The receiver has said that every slice below this is settled; 0 when it is not known. */
+  settledBelowOf(id: Id64): number {
+    return this.#members.get(formatId(id))?.settledBelow ?? 0
+  }
+
   /** True while a live receiver loses much, or its buffers are full. */
   isStruggling(id: Id64): boolean {
     return this.#members.get(formatId(id))?.isStruggling === true

@@ -353,7 +353,9 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     const groupCount = this.#groupCount
     const symbolsPerSec = this.#pacer.packetsPerSec
     const isPassing = this.#phase === 'sending'
-    const state = { groupCount, grttUs, passSlice: this.#stream.passSlice, isPassing, address, symbolsPerSec }
+    const { passSlice } = this.#stream
+    const settledBelow = this.#roster.settledBelowOf(nack.receiver)
+    const state = { groupCount, grttUs, passSlice, settledBelow, isPassing, address, symbolsPerSec }
     if (this.#nackDesk.take(nowUs, nack, state)) return
     // Its Join is under way, and it will ask again: the result should name it.
     if (!this.#roster.isNamed(nack.receiver)) return

@@ -145,6 +145,16 @@ describe('the first pass', () => {
     expect((driven.machine.stats().wireBytes - before) * 8).toBeLessThan(1_000_000 * 1.05 + 40_000)
   })
 
+  test('keeps to a cap that is a fraction, given at the start or later', () => {
+    const driven = new HandDriven(400, { maxBitrate: 1e7 / 3 })
+    driven.join(1)
+    driven.until(500_000)
+    expect(driven.machine.stats().rateBitsPerSec).toBe(3_333_333)
+    driven.machine.handleCommand(driven.nowUs, { kind: 'max-bitrate', bitsPerSec: 1e7 / 7 })
+    driven.until(1_000_000)
+    expect(driven.machine.stats().rateBitsPerSec).toBe(1_428_571)
+  })
+
   test('ends the pass of an empty image at once', () => {
     const driven = underway(0, 1)
     expect(driven.data).toEqual([])
@@ -297,6 +307,25 @@ describe('room for frames', () => {
       for (const low of [1, 2]) slow.report(low, { settledBelow: 0, queuePercent: 100 })
     }
     expect([...silent.said('abort'), ...slow.said('abort')]).toEqual([])
+  })
+
+  test('does not take a NACK of a pipe for new that comes again when its slices are settled and gone', () => {
+    const driven = underway(100, 1, { canReread: false })
+    const copy = nack(1, { deficits: [{ slice: 3, deficit: 2, heard: 12 }], missing: [{ first: 2, count: 5 }] })
+    driven.hear(copy)
+    driven.report(1, { settledBelow: 10 })
+    driven.until(2_000_000)
+    expect(driven.data.at(-1)!.slice).toBe(25)
+    const { paritySymbols, resentSymbols } = driven.machine.stats()
+    driven.hear(copy)
+    driven.until(3_000_000)
+    expect(driven.said('abort')).toEqual([])
+    expect(driven.machine.receivers()).toMatchObject([{ state: 'live' }])
+    expect(driven.machine.stats()).toMatchObject({ paritySymbols, resentSymbols })
+    // What it has not said to have settled, and is there, it may ask for as before.
+    driven.hear(nack(1, { missing: [{ first: 8, count: 4 }] }))
+    driven.until(3_500_000)
+    expect(driven.machine.stats().paritySymbols).toBe(paritySymbols + 2 * SYMBOLS)
   })
 
   test('tells a late receiver that a pipe cannot be read again, and only that one', () => {
