@@ -38,7 +38,7 @@ export interface SendOptions {
   readonly startTimeoutMs?: number
   /** A receiver silent for this long is dropped, milliseconds, at least 1000. Default 60,000. */
   readonly receiverTimeoutMs?: number
-  /** Default `defer`. */
+  /** Default `defer`, which of a source that is read once, without a spool, is `wait`. */
   readonly onSlow?: SlowPolicy
   /** The group key: path of a key file, or 32 bytes. Encrypts frames, and lets only receivers with the same key take part. Default: none. */
   readonly key?: string | Uint8Array

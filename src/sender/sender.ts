@@ -167,6 +167,8 @@ class Transfer implements SendHandle {
       if (this.#isStartForced) this.start()
       const protection = [keys.isKeyed ? ', encrypted' : '', keys.isSigned ? ', signed' : ''].join('')
       this.#log(`session ${formatId(session)}${protection}, image ${identity.imageId} (${identity.imageName})`)
+      if (!this.#producer.canReread && (this.#options.onSlow ?? 'defer') === 'defer')
+        this.#log('the source is read once, and there is no spool: receivers that cannot keep up are waited for')
       this.#pump.run()
       const event = await this.#over
       await this.#pump.drained()

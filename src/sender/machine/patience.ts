@@ -2,10 +2,18 @@ import { reportIntervalMs, type Id64, type Micros } from '../../protocol/index.t
 import type { Roster } from './roster.ts'
 
 /**
- * Whoever reports, but settles nothing for so long after the main pass, microseconds, does not hold the session any longer. Ours:
+ * Whoever reports, but settles nothing for so long while the session waits for it, microseconds, does not hold it any longer. Ours:
  * longer than any disk sleeps or any network is cut that comes back by itself.
  */
 const STALL_US = 600_000_000
+
+/** What the session waits for: receivers whose first slice not settled is in [from, below). */
+export interface Waiting {
+  /** Since when, without a break. */
+  readonly sinceUs: Micros
+  readonly from: number
+  readonly below: number
+}
 
 /** Tells for whom nobody is to wait any longer: who is silent, and who keeps the session open but gets nowhere. */
 export class Patience {
@@ -22,12 +30,12 @@ export class Patience {
   /**
    * Whom to drop, and why. To be called often.
    * @param openUs since when all may join: until then, who has only sent a NACK must be silent
-   * @param mending since when slices are mended, and how many the image has; undefined before
+   * @param waiting undefined while nobody is waited for
    */
   takeDrops(
     nowUs: Micros,
     openUs: Micros,
-    mending: { readonly sinceUs: Micros; readonly sliceCount: number } | undefined,
+    waiting: Waiting | undefined,
   ): readonly { readonly id: Id64; readonly text: string }[] {
     this.#mostGroupCount = Math.max(this.#mostGroupCount, this.#roster.groupCount)
     const intervalUs = 1000 * reportIntervalMs(this.#mostGroupCount)
@@ -36,8 +44,8 @@ export class Patience {
     const areAllIn = nowUs >= openUs + limitUs
     const silent = this.#roster.silentSince(nowUs - limitUs).filter((id) => areAllIn || this.#roster.isNamed(id))
     const drops = silent.map((id) => ({ id, text: `silent for ${Math.round(limitUs / 1e6)} s` }))
-    if (mending === undefined || nowUs < mending.sinceUs + STALL_US) return drops
-    const stalled = this.#roster.stalledSince(nowUs - STALL_US, mending.sliceCount)
+    if (waiting === undefined || nowUs < waiting.sinceUs + STALL_US) return drops
+    const stalled = this.#roster.stalledSince(nowUs - STALL_US, waiting.from, waiting.below)
     return [...drops, ...stalled.map((id) => ({ id, text: `settled no slice for ${STALL_US / 1e6} s` }))]
   }
 }

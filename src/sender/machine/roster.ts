@@ -241,11 +241,10 @@ export class Roster {
     return this.#liveWhere((member) => member.heardUs < sinceUs)
   }
 
-  /** Live receivers that have settled fewer than `sliceCount` slices, and none since `sinceUs`. */
-  stalledSince(sinceUs: number, sliceCount: number): Id64[] {
+  /** Live receivers whose first slice not settled is in [from, below), and that have settled none since `sinceUs`. */
+  stalledSince(sinceUs: number, from: number, below: number): Id64[] {
     return this.#liveWhere(
-      ({ settledCount, settledBelow, progressUs }) =>
-        Math.max(settledCount, settledBelow) < sliceCount && progressUs < sinceUs,
+      ({ settledBelow, progressUs }) => settledBelow >= from && settledBelow < below && progressUs < sinceUs,
     )
   }
 

@@ -389,9 +389,9 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     this.#censusUs = nowUs + Math.min(CENSUS_INTERVAL_US, intervalMs * 1000)
     const sentBitsPerSec = this.#pacer.tick(nowUs, intervalMs)
     if (sentBitsPerSec !== undefined && this.#isActive) this.#slow.noteInterval(sentBitsPerSec)
-    const mending =
-      this.#phase === 'mending' ? { sinceUs: this.#mendingUs, sliceCount: this.#end!.sliceCount } : undefined
-    const drops = this.#patience.takeDrops(nowUs, this.#joinGate.settledUs, mending)
+    const mending = { sinceUs: this.#mendingUs, from: 0, below: this.#end?.sliceCount ?? 0 }
+    const waiting = this.#phase === 'mending' ? mending : this.#slow.waiting
+    const drops = this.#patience.takeDrops(nowUs, this.#joinGate.settledUs, waiting)
     for (const { id, text } of drops) this.#drop(nowUs, id, 'too-slow', text)
   }
 
@@ -403,7 +403,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     const hasEnded = this.#end !== undefined
     const hasRoom = this.#supply.refill({ isMending, hasEnded, passSlice: this.#stream.passSlice, holdFrom })
     const isHeldUp = !hasRoom && holdFrom < this.#stream.passSlice
-    this.#slow.noteHeldUp(nowUs, isHeldUp)
+    this.#slow.noteHeldUp(nowUs, isHeldUp ? holdFrom : undefined)
     if (!isHeldUp) return
     const text = `too slow: held the others up for ${SLOW_GRACE_US / 1e6} s`
     for (const id of this.#slow.takeDrops(holdFrom, this.#window.sentUs(holdFrom))) {

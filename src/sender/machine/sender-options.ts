@@ -2,7 +2,10 @@ import type { ErrorCode } from '../../errors.ts'
 import type { AbortReason, End, Geometry, Id64, Phase, SenderTrust } from '../../protocol/index.ts'
 import type { Random } from '../../random.ts'
 
-/** What a sender does about a receiver that cannot keep up: hold everybody back, mend it after the main pass, or drop it. */
+/**
+ * What a sender does about a receiver that cannot keep up: hold everybody back, mend it after the main pass, or drop it. A source that
+ * cannot be read again leaves nothing to mend from: there `defer` is `wait`. Nobody waits for more than 10 minutes for one that settles nothing.
+ */
 export type SlowPolicy = 'wait' | 'defer' | 'drop'
 
 /** Parity sent before anybody asks: by what was asked for of the slices before, none, or so many percent of each slice's source symbols (0 to 100). */

@@ -1,4 +1,5 @@
 import { formatId, holdoffUs, type Id64, type Micros, type Report } from '../../protocol/index.ts'
+import type { Waiting } from './patience.ts'
 import { BAD_LOSS_RATIO, BAD_QUEUE_PERCENT, type Roster } from './roster.ts'
 import type { SenderMachineOptions } from './sender-options.ts'
 
@@ -32,7 +33,7 @@ interface Pace {
 /**
  * Tells who is slow from who merely shares a slow network, and what the policy makes of it: with `wait` everybody counts for the
  * rate; with `defer` a slow receiver neither lowers it nor is repaired before the main pass is over; with `drop` it goes when it
- * has held the others up for {@link SLOW_GRACE_US}. A source that cannot be read again has nothing to defer to: it waits or drops.
+ * has held the others up for {@link SLOW_GRACE_US}. A source that cannot be read again has nothing to defer to: there `defer` is `wait`.
  */
 export class SlowReceivers {
   readonly #roster: Roster
@@ -45,7 +46,7 @@ export class SlowReceivers {
   readonly #paces = new Map<string, Pace>()
   #isMending = false
   #heldUpUs = 0
-  #isHeldUp = false
+  #waiting: Waiting | undefined
   #notedUs: Micros
 
   constructor(
@@ -118,11 +119,20 @@ export class SlowReceivers {
     return this.#policy === 'defer' && !this.#isMending && this.#roster.isDeferred(receiver)
   }
 
-  /** Notes whether the first pass is held up because frames must be held. Time without relieves time with. */
-  noteHeldUp(nowUs: Micros, isHeldUp: boolean): void {
+  /** What the first pass waits for; undefined while frames that must be held leave room for others. */
+  get waiting(): Waiting | undefined {
+    return this.#waiting
+  }
+
+  /**
+   * Notes whether the first pass is held up because frames must be held. Time without relieves time with.
+   * @param slice the first that is held; undefined: it is not held up
+   */
+  noteHeldUp(nowUs: Micros, slice: number | undefined): void {
     const elapsedUs = nowUs - this.#notedUs
-    this.#heldUpUs = Math.max(0, this.#heldUpUs + (this.#isHeldUp ? elapsedUs : -elapsedUs))
-    this.#isHeldUp = isHeldUp
+    this.#heldUpUs = Math.max(0, this.#heldUpUs + (this.#waiting === undefined ? -elapsedUs : elapsedUs))
+    const sinceUs = this.#waiting?.sinceUs ?? nowUs
+    this.#waiting = slice === undefined ? undefined : { sinceUs, from: slice, below: slice + 1 }
     this.#notedUs = nowUs
   }
 

@@ -6,7 +6,7 @@ import { Roster } from '../../../src/sender/machine/roster.ts'
 const id = (low: number): Id64 => ({ high: 1, low })
 
 const report = (low: number, settledCount: number): Report => ({
-  ...{ kind: 'report', receiver: id(low), name: 'r', settledCount, settledBelow: 0, receivedPackets: 1 },
+  ...{ kind: 'report', receiver: id(low), name: 'r', settledCount, settledBelow: settledCount, receivedPackets: 1 },
   ...{ lostPackets: 0, queuePercent: 0, echoSentAtUs: 0, echoHeldUs: 0 },
 })
 
@@ -38,7 +38,7 @@ test('is longer with those that may not join yet, and therefore only ask for wha
 test('ends with one that reports, but settles nothing for ten minutes of mending', () => {
   const roster = new Roster()
   const patience = new Patience(roster, 30_000_000)
-  const mending = { sinceUs: MINUTE_US, sliceCount: 100 }
+  const mending = { sinceUs: MINUTE_US, from: 0, below: 100 }
   // One gets on slowly, one not at all, one has everything and is not done yet.
   const settled = [(minute: number) => minute, () => 50, () => 100]
   for (let minute = 0; minute <= 11; minute++) {

@@ -275,6 +275,41 @@ describe('room for frames', () => {
     expect(last()).toBe(30)
   })
 
+  test.each([
+    ['wait', { onSlow: 'wait' }],
+    ['a pipe', { canReread: false }],
+  ] as const)('with %s, does not hold it for more than 10 minutes for one that settles nothing', (_, options) => {
+    const driven = underway(100, 3, { ...options, receiverTimeoutUs: 700_000_000 })
+    driven.report(1, { settledCount: 16, settledBelow: 16 })
+    driven.report(3, { settledCount: 15, settledBelow: 15 })
+    // Settles all but the first slice.
+    driven.report(2, { settledCount: 15, settledBelow: 0 })
+    driven.until(590_000_000)
+    expect(driven.data.at(-1)!.slice).toBe(15)
+    expect(driven.said('abort')).toEqual([])
+    driven.until(610_000_000)
+    expect(driven.said('abort')).toMatchObject([{ receiver: receiver(2), reason: 'too-slow' }])
+    // Who holds it up from now on has as long.
+    driven.until(620_000_000)
+    const states = [{ state: 'live' }, { reason: 'settled no slice for 600 s' }, { state: 'live' }]
+    expect(driven.machine.receivers()).toMatchObject(states)
+  })
+
+  test('with a pipe that stalled for long, gives those time who settle what comes then', () => {
+    const driven = new HandDriven(100, { canReread: false, receiverTimeoutUs: 3_000_000_000 })
+    driven.join(1)
+    // Nothing is fed.
+    while (driven.nowUs < 700_000_000) {
+      driven.nowUs = driven.machine.pollTimeout()!
+      driven.machine.handleTimeout(driven.nowUs)
+      driven.drain()
+    }
+    driven.report(1, {})
+    driven.until(driven.nowUs + 60_000_000)
+    expect(driven.data.at(-1)!.slice).toBe(15)
+    expect(driven.said('abort')).toEqual([])
+  })
+
   test('with wait, does not wait for a late receiver that lacks what is gone', () => {
     const driven = underway(100, 1, { onSlow: 'wait' })
     driven.report(1, { settledBelow: 10 })
