@@ -11,7 +11,7 @@ const end = { sliceCount: 1, imageBytes: 65_536, dataBytes: 65_536, rootDigest: 
 
 const sender = new SenderMachine(0, {
   ...{ session: { high: 1, low: 2 }, imageId: 'id', imageName: 'name', imageBytes: end.imageBytes, codec: Codec.none },
-  ...{ geometry: planGeometry({ family: 4 }), overheadBytes: 28, random: Math.random, encoder: new FecEncoder() },
+  ...{ geometry: planGeometry({ family: 4 }), overheadBytes: 28, encoder: new FecEncoder() },
   ...{ minReceivers: 1, minWaitUs: 0, maxWaitUs: undefined, startTimeoutUs: undefined, receiverTimeoutUs: 5e6 },
   ...{ windowSlices: 4, canReread: false, onSlow: 'wait', fec: 'off', maxBitrate: 100e6 },
 })

@@ -104,15 +104,10 @@ export function encodeFrameHeadInto(
 
 /**
  * Reads the head of a frame and checks it against itself: lengths, order, sums, safe integers. Never throws for what is in the
- * bytes; the digest is for the caller to check.
+ * bytes; the digest, and whether the image is so large, are for the caller to check.
  * @param sliceBytes the session's slice size: no frame may hold more plain bytes
- * @param imageBytes where the image ends, when it is known: no run may reach beyond
  */
-export function decodeFrame(
-  frame: Uint8Array,
-  sliceBytes: number,
-  imageBytes: number = Number.MAX_SAFE_INTEGER,
-): FrameHeader | FrameFault {
+export function decodeFrame(frame: Uint8Array, sliceBytes: number): FrameHeader | FrameFault {
   if (frame.length < FRAME_HEADER_BYTES) return 'frame-short'
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength)
   const codec = frame[0]!
@@ -132,7 +127,8 @@ export function decodeFrame(
     const offset = view.getUint32(at) * HIGH + view.getUint32(at + 4)
     const kind = frame[at + 8]!
     const lengthBytes = (view.getUint32(at + 8) & 0xffffff) * HIGH + view.getUint32(at + 12)
-    if (kind > 1 || offset < end || lengthBytes === 0 || offset + lengthBytes > imageBytes) return 'frame-runs'
+    if (kind > 1 || offset < end || lengthBytes === 0 || offset + lengthBytes > Number.MAX_SAFE_INTEGER)
+      return 'frame-runs'
     runs.push({ offset, lengthBytes, isZero: kind === 1 })
     end = offset + lengthBytes
     if (kind === 0) sum += lengthBytes

@@ -201,7 +201,7 @@ class Transfer implements SendHandle {
     const us = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : Math.round(ms * 1000))
     this.#machine = new SenderMachine(monotonicUs(), {
       ...{ session, ...identity, imageBytes: source.sizeBytes, geometry, overheadBytes: overhead, codec },
-      ...{ random: Math.random, encoder: new FecEncoder(), windowSlices: options.windowSlices ?? 256 },
+      ...{ encoder: new FecEncoder(), windowSlices: options.windowSlices ?? 256 },
       ...(this.#session?.trust && { trust: this.#session.trust }),
       canReread: this.#producer!.canReread,
       minReceivers: options.minReceivers ?? 1,

@@ -186,7 +186,6 @@ function runSender(input: Uint8Array): number {
     ...{
       overheadBytes: 28,
       codec: 0,
-      random: seededRandom(1),
       windowSlices: 4,
       canReread,
       minReceivers: script.byte() & 1,
@@ -313,7 +312,6 @@ function runReceiver(input: Uint8Array): number {
         if (slice !== undefined) driver.command({ kind: script.byte() < 200 ? 'settled' : 'rejected', slice })
       }
     },
-    () => driver.command({ kind: 'queue', percent: script.byte() % 101 }),
   ]
   for (let step = 0; step < MAX_STEPS && !script.isOver; step++) {
     script.pick(steps)()

@@ -13,7 +13,7 @@ const READ_US = 300
 /** One encoder for all senders of a process: it keeps nothing but the frame loaded last. */
 const encoder = new FecEncoder()
 
-export type SenderSetup = Partial<Omit<SenderMachineOptions, 'session' | 'random' | 'encoder' | 'geometry'>> & {
+export type SenderSetup = Partial<Omit<SenderMachineOptions, 'session' | 'encoder' | 'geometry'>> & {
   /** Takes the place of the Reed-Solomon encoder, where content does not matter and time does. */
   readonly encoder?: SenderMachineOptions['encoder']
   /** Keys to protect the session with. Frames stay as they are: the machines do not look into them. */
@@ -76,8 +76,7 @@ export class SenderParty implements Party {
       readonly onHeard: (nowUs: number, bytes: Uint8Array) => void
     },
   ) {
-    const random = seededRandom(seed)
-    const session = drawId(random)
+    const session = drawId(seededRandom(seed))
     const trust = setup.keys?.open(session, 'image').trust
     const options: SenderMachineOptions = {
       session,
@@ -88,7 +87,6 @@ export class SenderParty implements Party {
       geometry: world.geometry,
       overheadBytes: 28,
       codec: 0,
-      random,
       encoder,
       windowSlices: 64,
       canReread: true,

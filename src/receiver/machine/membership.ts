@@ -53,11 +53,6 @@ export class Membership {
     return this.#done.tryCount >= MAX_DONE_TRIES && nowUs >= this.#done.nextUs
   }
 
-  /** How full the driver's queues are, 0 to 100. */
-  set queuePercent(percent: number) {
-    this.#reporter.queuePercent = percent
-  }
-
   /** Begins to say that we are here and how far, when the sender lets us. */
   startJoin(nowUs: number, timing: Feedback): void {
     this.stop()

@@ -87,7 +87,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     this.#advance(nowUs)
   }
 
-  /** @throws RangeError when the command does not fit what the machine has asked for, or has a value out of bounds */
+  /** @throws RangeError when the command does not fit what the machine has asked for */
   handleCommand(nowUs: Micros, command: ReceiverCommand): void {
     if (this.#state === 'over') return
     switch (command.kind) {
@@ -103,12 +103,6 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
         break
       case 'rejected':
         this.#reject(nowUs, this.#requireSession(command.kind), command.slice)
-        break
-      case 'queue':
-        if (!Number.isInteger(command.percent) || command.percent < 0 || command.percent > 100) {
-          throw new RangeError(`queue: percent must be a whole number from 0 to 100, got ${command.percent}`)
-        }
-        this.#membership.queuePercent = command.percent
         break
       case 'finished':
         if (this.#state !== 'verifying') throw new RangeError('finished: the image is not complete')

@@ -55,11 +55,6 @@ export type ReceiverCommand =
    * symbols are forgotten and asked for again.
    */
   | { readonly kind: 'rejected'; readonly slice: number }
-  /**
-   * How full the queues behind the machine are, 0 to 100. The sender hears the larger of this and the share of the machine's
-   * buffers that are with the driver, and 100 when something had to be dropped for want of buffers.
-   */
-  | { readonly kind: 'queue'; readonly percent: number }
   /** The root digest matches and everything is on stable storage. */
   | { readonly kind: 'finished' }
   /** Give up; the sender is told the reason. No event follows. */

@@ -45,7 +45,6 @@ export class ReceiverSession {
   readonly #tag: number
   readonly #maxFrameBytes: number
   readonly #mode: HeardMessage['mode']
-  #trust: ReceiverSessionTrust
   #guard: PacketGuard | undefined
   /** That of the last message that proved its origin. */
   #counter = 0
@@ -77,7 +76,6 @@ export class ReceiverSession {
     this.#sender = sender
     this.#announce = announce
     this.#mode = heard.mode
-    this.#trust = trust
     this.#guard = trust.makeGuard?.()
     this.isBelieved(heard)
     this.handleAnnounce(nowUs, sender, announce)
@@ -121,10 +119,6 @@ export class ReceiverSession {
   /** True when slices are settled that the image does not have: under the same image id, another was sent before. */
   get isOverfull(): boolean {
     return this.#end !== undefined && this.assembly.settled.end > this.#end.sliceCount
-  }
-
-  get trust(): ReceiverSessionTrust {
-    return this.#trust
   }
 
   /** False for a message that is protected otherwise than the session, or is as old as one that was heard before. */
@@ -200,7 +194,6 @@ export class ReceiverSession {
     trust: ReceiverSessionTrust,
   ): void {
     this.#id = id
-    this.#trust = trust
     this.#guard = trust.makeGuard?.()
     this.#counter = heard.isProven ? (heard.counter ?? 0) : 0
     this.#end = undefined

@@ -18,9 +18,6 @@ const SLOW_FILL_US = 2_000_000
 
 /** Times reports and fills them in: counts are those since the report before. */
 export class Reporter {
-  /** How full the driver's queues are, 0 to 100. */
-  queuePercent = 0
-
   readonly #random: Random
   #nextUs = Infinity
   /** The report before, or the start, and how much of an interval after it the next is due. */
@@ -76,7 +73,7 @@ export class Reporter {
       settledBelow: assembly.settled.low,
       receivedPackets: Math.min(MAX_WORD, receivedPackets),
       lostPackets: Math.min(MAX_WORD, lostPackets),
-      queuePercent: hasDropped ? 100 : Math.max(this.queuePercent, assembly.backlogPercent),
+      queuePercent: hasDropped ? 100 : assembly.backlogPercent,
       echoSentAtUs: announce.sentAtUs,
       echoHeldUs: Math.min(MAX_WORD, nowUs - announcedUs),
     }

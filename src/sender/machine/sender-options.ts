@@ -1,6 +1,5 @@
 import type { ErrorCode } from '../../errors.ts'
 import type { AbortReason, End, Geometry, Id64, Phase, SenderTrust } from '../../protocol/index.ts'
-import type { Random } from '../../random.ts'
 
 /**
  * What a sender does about a receiver that cannot keep up: hold everybody back, mend it after the main pass, or drop it. A source that
@@ -27,7 +26,6 @@ export interface SenderMachineOptions {
   /** Bytes that IP and UDP add to each packet: they count towards the rate. */
   readonly overheadBytes: number
   readonly codec: number
-  readonly random: Random
   /** What protects the session; left out: it is open. The geometry is that of a keyed session when this is keyed. */
   readonly trust?: SenderTrust
   readonly encoder: ParityEncoder

@@ -325,7 +325,6 @@ describe('reports', () => {
     const hand = Hand.joined(sender)
     hand.hear(...sender.slice(0), ...sender.slice(1, 1, 2, 3))
     hand.hear(sender.data(2, 0))
-    hand.command({ kind: 'queue', percent: 40 })
     hand.pass(1_000_000)
     const times = hand.timesOf('report')
     expect(times[0]! - 1_000_000).toBeLessThanOrEqual(JOIN_WINDOW_US)
@@ -335,7 +334,7 @@ describe('reports', () => {
     }
     const [first, second] = hand.messages('report')
     expect(first).toMatchObject({
-      ...{ receiver: RECEIVER, name: 'hand', settledCount: 1, settledBelow: 1, queuePercent: 40, echoSentAtUs: 1234 },
+      ...{ receiver: RECEIVER, name: 'hand', settledCount: 1, settledBelow: 1, queuePercent: 0, echoSentAtUs: 1234 },
       receivedPackets: 2 * sender.sourceCount(0) - 2,
       echoHeldUs: times[0]! - 1_000_000,
     })
@@ -440,12 +439,6 @@ describe('reports', () => {
     })
     expect(Math.max(...firstTimes)).toBeGreaterThan(1_000_000)
     expect(Math.max(...firstTimes)).toBeLessThanOrEqual(5_000_000)
-  })
-
-  test('of a queue out of bounds are refused', () => {
-    const hand = Hand.joined(new HandSender([700]))
-    expect(() => hand.command({ kind: 'queue', percent: 101 })).toThrow(RangeError)
-    expect(() => hand.command({ kind: 'queue', percent: 0.5 })).toThrow(RangeError)
   })
 })
 

@@ -12,7 +12,6 @@ import {
   type Id64,
   type Report,
 } from '../../../src/protocol/index.ts'
-import { seededRandom } from '../../../src/random.ts'
 import { SenderMachine, type SenderEvent, type SenderMachineOptions } from '../../../src/sender/machine/index.ts'
 
 export const SESSION: Id64 = { high: 1, low: 2 }
@@ -46,7 +45,6 @@ export class HandDriven {
       geometry: planGeometry({ family: 4, sliceBytes: 16_384 }),
       ...{
         overheadBytes: 28,
-        random: seededRandom(1),
         windowSlices: 16,
         canReread: true,
         minReceivers: 1,

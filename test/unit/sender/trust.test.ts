@@ -9,7 +9,6 @@ import {
   type ControlMessage,
 } from '../../../src/protocol/index.ts'
 import { SenderMachine, type SenderEvent } from '../../../src/sender/machine/index.ts'
-import { seededRandom } from '../../../src/random.ts'
 import { ReceiverKeys, SenderKeys } from '../../../src/trust/index.ts'
 import { receiver, SESSION } from './hand-driven.ts'
 
@@ -21,7 +20,7 @@ function gathering(keys = new SenderKeys(groupKey)) {
   const machine = new SenderMachine(0, {
     ...{ session: SESSION, imageId: 'image', imageName: 'name', imageBytes: 16_384, codec: 0, overheadBytes: 28 },
     geometry: planGeometry({ family: 4, sliceBytes: 16_384, isKeyed: keys.isKeyed }),
-    ...{ random: seededRandom(1), windowSlices: 16, canReread: true, minReceivers: 9, minWaitUs: 0, fec: 'off' },
+    ...{ windowSlices: 16, canReread: true, minReceivers: 9, minWaitUs: 0, fec: 'off' },
     ...{ maxWaitUs: undefined, startTimeoutUs: undefined, receiverTimeoutUs: 5_000_000, onSlow: 'defer' },
     maxBitrate: 1_000_000_000,
     encoder: { load: () => undefined, parityInto: () => undefined },
