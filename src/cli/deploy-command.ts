@@ -1,6 +1,7 @@
 import { SkilfishError } from '../errors.ts'
+import { parseCap } from '../ratelimit/index.ts'
 import { parseCommandLine, repeatable, toggle, valued, type OptionForm, type ProgramForm } from './command-line.ts'
-import { countParser, parseCap, timeParser, type ValueParser } from './option-values.ts'
+import { countParser, timeParser, type ValueParser } from './option-values.ts'
 import { definedOnly, OUTPUT_OPTIONS, outputChoice, type OutputChoice } from './shared-options.ts'
 
 /** What `skilfish` can be told to do with a cluster. */

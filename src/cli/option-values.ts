@@ -1,5 +1,4 @@
 import { SkilfishError } from '../errors.ts'
-import { formatBitrate, LEAST_BITS_PER_SEC, parseBitrate } from '../ratelimit/index.ts'
 
 /** Reads the text of one option. Throws SkilfishError OPTION_INVALID with what was expected. */
 export type ValueParser<T> = (text: string) => T
@@ -93,13 +92,6 @@ export function textParser(mostBytes: number): ValueParser<string> {
 }
 
 export const parseText: ValueParser<string> = textParser(Infinity)
-
-/** A bit rate to keep below, as {@link parseBitrate} reads it. */
-export function parseCap(text: string): number {
-  const bitsPerSec = parseBitrate(text)
-  if (bitsPerSec < LEAST_BITS_PER_SEC) throw invalid(text, `at least ${formatBitrate(LEAST_BITS_PER_SEC)}`)
-  return bitsPerSec
-}
 
 /** A share of something, 0 to 0.9. */
 export function parseRatio(text: string): number {

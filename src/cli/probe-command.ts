@@ -2,8 +2,9 @@ import { SkilfishError } from '../errors.ts'
 import { parseGroup } from '../io/index.ts'
 import type { ListenOptions, ProbeOptions } from '../probe/index.ts'
 import { DEFAULT_PORT, MAX_MTU_BYTES, MIN_MTU_BYTES } from '../protocol/index.ts'
+import { parseCap } from '../ratelimit/index.ts'
 import { parseCommandLine, toggle, valued, type ProgramForm } from './command-line.ts'
-import { countParser, parseCap, parseText } from './option-values.ts'
+import { countParser, parseText } from './option-values.ts'
 import {
   definedOnly,
   NETWORK_OPTIONS,

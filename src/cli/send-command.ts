@@ -11,10 +11,11 @@ import {
   MIN_SLICE_BYTES,
   planGeometry,
 } from '../protocol/index.ts'
+import { parseCap } from '../ratelimit/index.ts'
 import type { SendOptions } from '../sender/index.ts'
 import { PAGE_BYTES } from '../sparse/index.ts'
 import { parseCommandLine, toggle, valued, type ProgramForm } from './command-line.ts'
-import { choiceParser, countParser, parseCap, parseFec, parseText, sizeParser, timeParser } from './option-values.ts'
+import { choiceParser, countParser, parseFec, parseText, sizeParser, timeParser } from './option-values.ts'
 import {
   definedOnly,
   KEY_FILE,

@@ -1,7 +1,9 @@
 import { Ajv, type ErrorObject } from 'ajv'
 import { isNode, isSeq, LineCounter, parseDocument, type Document } from 'yaml'
 import { SkilfishError } from '../errors.ts'
-import { parseBitrate } from '../ratelimit/index.ts'
+import { parseGroup } from '../io/index.ts'
+import { DEFAULT_PORT } from '../protocol/index.ts'
+import { parseCap } from '../ratelimit/index.ts'
 import { CLUSTER_SCHEMA } from './cluster-schema.ts'
 import type { TransferPlace, VmHardware } from './host-protocol.ts'
 
@@ -84,20 +86,26 @@ export function parseCluster(text: string, label: string, changes: readonly stri
   }
   const changed = changes.map((change) => applyChange(document, change))
   const value = valueOf(document, (reason) => invalid(label, [reason]))
-  const validate = new Ajv({ allErrors: true, strict: false, verbose: true }).compile(CLUSTER_SCHEMA)
-  if (!validate(value)) {
-    const faults = (validate.errors ?? []).map((error) => {
-      const path = pathOf(error)
+  const refuse = (faults: readonly Fault[]): SkilfishError => {
+    const lines = faults.map(({ path, text }) => {
       const cause = changed.findLast((keys) => isSameWay(keys, path))
       const origin = cause === undefined ? place(offsetOf(document, path)) : `set ${cause.join('.')}`
-      return `${origin}: ${describe(error)}`
+      return `${origin}: ${text}`
     })
-    throw invalid(label, faults)
+    return invalid(label, lines)
   }
-  return toPlan(value as ClusterText, label)
+  const validate = new Ajv({ allErrors: true, strict: false, verbose: true }).compile(CLUSTER_SCHEMA)
+  if (!validate(value)) {
+    throw refuse((validate.errors ?? []).map((error) => ({ path: pathOf(error), text: describe(error) })))
+  }
+  const faults: Fault[] = []
+  const plan = toPlan(value as ClusterText, faults)
+  if (faults.length > 0) throw refuse(faults)
+  return plan
 }
 
-function toPlan(text: ClusterText, label: string): ClusterPlan {
+/** @param faults takes what the schema cannot know; with any, the plan is of no use */
+function toPlan(text: ClusterText, faults: Fault[]): ClusterPlan {
   const hosts = (text.hosts ?? [{ name: 'local' }]).map((host): HostPlan => {
     const {
       name,
@@ -119,21 +127,14 @@ function toPlan(text: ClusterText, label: string): ClusterPlan {
     const defaults = { qemu: 'qemu-system-x86_64', accelerator: 'auto', memoryMiB: 512, cpus: 1, arguments: [] }
     return { name, host, hardware: { ...defaults, ...text.vmDefaults, ...hardware } }
   })
-  const faults = [
-    ...repeated(hosts).map((name) => `two hosts have the name ${name}`),
-    ...repeated(vms).map((name) => `two virtual machines have the name ${name}`),
-    ...vms
-      .filter(({ host }) => !hosts.some(({ name }) => name === host))
-      .map(({ name, host }) => `${name} is to run on ${host}, which is not among the hosts`),
-  ]
-  const { maxBitrate, keyFile, ...transfer } = text.transfer ?? {}
-  let cap: number | undefined
-  try {
-    cap = maxBitrate === undefined ? undefined : parseBitrate(maxBitrate)
-  } catch (error) {
-    faults.push(`transfer.maxBitrate: ${error instanceof Error ? error.message : String(error)}`)
+  faults.push(...repeated(hosts, 'hosts', 'hosts'), ...repeated(vms, 'vms', 'virtual machines'))
+  for (const [index, { name, host }] of vms.entries()) {
+    if (hosts.some((one) => one.name === host)) continue
+    faults.push({ path: ['vms', index, 'host'], text: `${name} is to run on ${host}, which is not among the hosts` })
   }
-  if (faults.length > 0) throw invalid(label, faults)
+  const { maxBitrate, keyFile, ...transfer } = text.transfer ?? {}
+  const cap = read(maxBitrate, parseCap, ['transfer', 'maxBitrate'], faults)
+  read(transfer.group, (group) => parseGroup(group, DEFAULT_PORT), ['transfer', 'group'], faults)
   return {
     cluster: text.cluster,
     storage: text.storage,
@@ -147,7 +148,24 @@ function toPlan(text: ClusterText, label: string): ClusterPlan {
   }
 }
 
+/** Reads a value that is given; what it is refused with becomes a fault. */
+function read<T>(value: string | undefined, parse: (text: string) => T, path: Keys, faults: Fault[]): T | undefined {
+  try {
+    return value === undefined ? undefined : parse(value)
+  } catch (error) {
+    if (!(error instanceof SkilfishError)) throw error
+    faults.push({ path, text: `${path.join('.')}: ${error.message}` })
+    return undefined
+  }
+}
+
 type Keys = readonly (string | number)[]
+
+/** What is wrong with the value that the keys lead to. */
+interface Fault {
+  readonly path: Keys
+  readonly text: string
+}
 
 const toKey = (text: string): string | number => (/^\d{1,9}$/.test(text) ? Number(text) : text)
 
@@ -239,9 +257,12 @@ function describe(error: ErrorObject): string {
   return `${where} ${error.message ?? 'is wrong'}`
 }
 
-const repeated = (items: readonly { readonly name: string }[]): readonly string[] => {
+/** A fault for each entry of the list whose name an earlier one has. */
+function repeated(items: readonly { readonly name: string }[], list: string, what: string): readonly Fault[] {
   const names = items.map(({ name }) => name)
-  return [...new Set(names.filter((name, index) => names.indexOf(name) !== index))]
+  return names.flatMap((name, index) =>
+    names.indexOf(name) === index ? [] : [{ path: [list, index, 'name'], text: `two ${what} have the name ${name}` }],
+  )
 }
 
 function invalid(label: string, faults: readonly string[]): SkilfishError {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { checkCount, checkNumber, MAX_WAIT_MS } from '../check.ts'
 import { SkilfishError, type ErrorCode } from '../errors.ts'
 import { LEAST_BITS_PER_SEC, MAX_BITS_PER_SEC } from '../ratelimit/index.ts'
+import { checkTransfer } from './check-transfer.ts'
 import type { ClusterPlan, VmPlan } from './cluster-file.ts'
 import { commitVm } from './commit-operation.ts'
 import type {
@@ -107,6 +108,7 @@ export class Deployer {
   /** Brings the template to every host of the machines, by one multicast session, and to each machine what its image alone has. */
   fetch(choice: Choice = {}): Promise<FetchResult> {
     return this.#locked('fetch', async () => {
+      await checkTransfer(this.plan.transfer)
       const [base, vms] = [await this.#base(), await this.#placed(choice)]
       return fetchBases({
         ...{ plan: this.plan, storage: this.#storage, vms, base, emit: this.#emit },
@@ -134,6 +136,7 @@ export class Deployer {
    * @param choice.beforeFetch called once machines are booted
    */
   async up(choice: Choice & { readonly beforeFetch?: () => void } = {}): Promise<void> {
+    await checkTransfer(this.plan.transfer)
     const failed: Part<unknown>[] = []
     const done = new Map<string, Part<unknown>>()
     let left = this.#chosen(choice)

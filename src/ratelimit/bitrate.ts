@@ -29,6 +29,13 @@ export function parseBitrate(text: string): number {
   return bitsPerSec
 }
 
+/** Reads a rate to keep below, as {@link parseBitrate} does; at least {@link LEAST_BITS_PER_SEC}. */
+export function parseCap(text: string): number {
+  const bitsPerSec = parseBitrate(text)
+  if (bitsPerSec < LEAST_BITS_PER_SEC) throw invalid(text, `expected at least ${formatBitrate(LEAST_BITS_PER_SEC)}`)
+  return bitsPerSec
+}
+
 const invalid = (text: string, expectation: string): SkilfishError =>
   new SkilfishError('OPTION_INVALID', `cannot use the bit rate ${JSON.stringify(text)}: ${expectation}`)
 

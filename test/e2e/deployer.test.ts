@@ -141,6 +141,17 @@ it('a description that cannot be read is told in words of its own', async () => 
   expect(await told(at('secret.yaml'), nobody)).toContain(denied)
 })
 
+it.each([
+  [`transfer.keyFile=${join(import.meta.dirname, 'none.key')}`, 2, 'it does not exist; skilfish-keygen makes one'],
+  ['transfer.interface=nowhere0', 6, 'cannot use the interface "nowhere0"'],
+  ['transfer.group=1.2.3.4', 2, 'set transfer.group: transfer.group: cannot use "1.2.3.4" as the group'],
+])('up makes nothing when fetch could not be done: %s', async (change, status, text) => {
+  const ended = await skilfish('up', change).ended
+  expect(ended.status).toBe(status)
+  expect(ended.stderr).toContain(text)
+  expect([existsSync(at('template.raw.skilfish')), existsSync(at('host'))]).toEqual([false, false])
+})
+
 it('Ctrl-C ends a command that waits for its description', async () => {
   const program = start('skilfish', ['status', '-'])
   await program.catchesSignals()

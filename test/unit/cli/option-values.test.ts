@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest'
 import {
   choiceParser,
   countParser,
-  parseCap,
   parseFec,
   parseRatio,
   sizeParser,
@@ -126,11 +125,4 @@ it('takes texts that the protocol can carry, counted in bytes', () => {
   expect(parse('äöü')).toBe('äöü')
   expectRefusal(parse, 'äöüx', 'expected at most 6 bytes')
   expectRefusal(parse, '', 'expected a text that is not empty')
-})
-
-it('takes caps from 10 kbit/s on', () => {
-  expect(parseCap('10k')).toBe(10_000)
-  expect(parseCap('40MB/s')).toBe(320_000_000)
-  expectRefusal(parseCap, '9999', 'expected at least 10 kbit/s')
-  expectRefusal(parseCap, 'fast', 'cannot use the bit rate "fast"')
 })

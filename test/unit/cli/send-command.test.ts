@@ -79,7 +79,7 @@ describe('what skilfish-send refuses', () => {
     [['x', '--ttl', '0'], '--ttl: cannot use "0": expected a whole number from 1 to 255'],
     [['x', '--json=yes'], "unknown option '--json=yes'"],
     [['x', '--receiver-timeout', '100ms'], '--receiver-timeout: cannot use "100ms": expected at least 1 s'],
-    [['x', '--max-bitrate', '1'], '--max-bitrate: cannot use "1": expected at least 10 kbit/s'],
+    [['x', '--max-bitrate', '1'], '--max-bitrate: cannot use the bit rate "1": expected at least 10 kbit/s'],
     [['x', '--compress', 'gzip'], '--compress: cannot use "gzip": expected one of lzo, zstd, none'],
     [['x', '--group', '10.0.0.1'], 'cannot use "10.0.0.1" as the group'],
     [['x', '--mtu', '576', '--slice-size', '1M'], '--slice-size and --mtu: slice size 1048576 does not fit'],

@@ -59,13 +59,26 @@ describe('the description of a cluster', () => {
     [`${SMALL}    memory: 4\n`, 'line 6, column'],
     [`${SMALL}    memory: 4\n`, 'vms.0 has memory, which is unknown'],
     [`${SMALL}    accelerator: xen\n`, 'vms.0.accelerator must be one of auto, kvm, tcg'],
-    [`${SMALL}    host: z\n`, 'a is to run on z, which is not among the hosts'],
-    [`${SMALL}  - name: a\n`, 'two virtual machines have the name a'],
+    [`${SMALL}    host: z\n`, 'line 6, column 11: a is to run on z, which is not among the hosts'],
+    [`${SMALL}  - name: a\n`, 'line 6, column 11: two virtual machines have the name a'],
+    [`${SMALL}hosts: [{name: n}, {name: n}]\n`, 'line 6, column 27: two hosts have the name n'],
     [
       `${SMALL}  - name: a/b\n`,
       'vms.1.name must be 1 to 40 letters, digits, dots, underscores and hyphens, the first a letter or digit, got "a/b"',
     ],
-    [`${SMALL}transfer:\n  maxBitrate: fast\n`, 'transfer.maxBitrate: cannot use the bit rate "fast"'],
+    [
+      `${SMALL}transfer:\n  maxBitrate: fast\n`,
+      'line 7, column 15: transfer.maxBitrate: cannot use the bit rate "fast"',
+    ],
+    [
+      `${SMALL}transfer: {maxBitrate: '100'}\n`,
+      'line 6, column 24: transfer.maxBitrate: cannot use the bit rate "100"',
+    ],
+    [
+      `${SMALL}transfer:\n  group: 1.2.3.4\n`,
+      'line 7, column 10: transfer.group: cannot use "1.2.3.4" as the group: 1.2.3.4 is not a multicast address',
+    ],
+    [`${SMALL}transfer: {group: '239.1.1.1:0'}\n`, 'line 6, column 19: transfer.group: cannot use "239.1.1.1:0"'],
     ['', 'the description must be object'],
     ['cluster: *nothing', 'Unresolved alias (the anchor must be set before the alias): nothing'],
     [`${SMALL}---\nmore`, 'a second document begins; one is wanted'],
@@ -87,6 +100,8 @@ describe('the description of a cluster', () => {
 
   it.each([
     ['vms.0.cpus=none', 'set vms.0.cpus: vms.0.cpus must be integer'],
+    ['transfer.group=1.2.3.4', 'set transfer.group: transfer.group: cannot use "1.2.3.4" as the group'],
+    ['vms=[{name: b, host: z}]', 'set vms: b is to run on z, which is not among the hosts'],
     ['vms.0.cpu=1', 'set vms.0.cpu: vms.0 has cpu, which is unknown'],
     ['vms.5.name=x', 'vms is a list of 1 entry, counted from 0; vms.1 adds one'],
     ['hosts.5.name=x', 'there is no list hosts yet; hosts.0 begins one'],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { SkilfishError } from '../../../src/errors.ts'
-import { formatBitrate, MAX_BITS_PER_SEC, parseBitrate } from '../../../src/ratelimit/index.ts'
+import { formatBitrate, MAX_BITS_PER_SEC, parseBitrate, parseCap } from '../../../src/ratelimit/index.ts'
 
 describe('parseBitrate', () => {
   it.each([
@@ -69,4 +69,11 @@ describe('formatBitrate', () => {
     expect(formatBitrate(bitsPerSec)).toBe(text)
     expect(parseBitrate(text) / bitsPerSec).toBeCloseTo(1, 2)
   })
+})
+
+it('parseCap takes rates from 10 kbit/s on', () => {
+  expect(parseCap('10k')).toBe(10_000)
+  expect(parseCap('40MB/s')).toBe(320_000_000)
+  expect(() => parseCap('9999')).toThrow('cannot use the bit rate "9999": expected at least 10 kbit/s')
+  expect(() => parseCap('fast')).toThrow('cannot use the bit rate "fast"')
 })
