@@ -93,11 +93,11 @@ export class FrameConsumer {
   /**
    * Writes a slice. Each slice once, as far as it settles.
    * @param frame the caller's again when the promise settles
-   * @returns `rejected` when the frame is not what its digest says or goes beyond the image, or when the sink is sequential and
+   * @returns `rejected` when the frame is not what its digest says or goes beyond the image, `early` when the sink is sequential and
    *   the slice before is not written: nothing of it was written
    * @throws SkilfishError of the sink
    */
-  async consume(sliceIndex: number, frame: Uint8Array): Promise<'settled' | 'rejected'> {
+  async consume(sliceIndex: number, frame: Uint8Array): Promise<'settled' | 'rejected' | 'early'> {
     const header = decodeFrame(frame, this.sliceBytes)
     if (typeof header === 'string' || spanEnd(header) > this.#imageBytes) return 'rejected'
     const buffer = header.codec === Codec.lzo ? (this.#free.pop() ?? new Uint8Array(this.sliceBytes)) : undefined
@@ -105,7 +105,7 @@ export class FrameConsumer {
     try {
       const plain = this.#decompress(header, frame, buffer)
       if (plain === undefined || !isGenuine(header, frame, plain)) return 'rejected'
-      if (!(await this.#writeInTurn(header, plain))) return 'rejected'
+      if (!(await this.#writeInTurn(header, plain))) return 'early'
       this.#root.add(sliceIndex, header.digest)
       const zeroRunCount = header.runs.filter(({ isZero }) => isZero).length
       this.#zeroRunCount += zeroRunCount

@@ -208,7 +208,8 @@ class Transfer implements ReceiveHandle {
     const opened = opener === undefined ? frame : opener.open(slice, frame)
     const outcome = opened === undefined ? 'rejected' : await this.#consumer!.consume(slice, opened)
     if (outcome === 'rejected') this.#log(`slice ${slice} failed its digest and is asked for again`)
-    this.#command({ kind: outcome, slice })
+    // The slice before was rejected and comes again, or could not be written, which has ended the transfer.
+    this.#command({ kind: outcome === 'early' ? 'rejected' : outcome, slice })
   }
 
   async #complete(end: End): Promise<void> {

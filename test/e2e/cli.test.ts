@@ -251,6 +251,20 @@ describe('output', () => {
 })
 
 describe('while it runs', () => {
+  it('a receiver whose reader goes away tells so, and of nothing that is damaged', async () => {
+    const network = loopback()
+    const receiver = start('recv', [...network, '-'])
+    const sender = start('send', [...network, writeImage(16 * MIB), '--compress', 'none'])
+    receiver.process.stdout?.once('data', () => receiver.process.stdout?.destroy())
+    const { status, stderr } = await receiver.ended
+    expect({ status, stderr }).toMatchObject({
+      status: 5,
+      stderr: expect.stringContaining('the program that reads it has gone') as unknown,
+    })
+    expect(stderr).not.toContain('failed its digest')
+    expect(await sender.ended).toMatchObject({ status: 4 })
+  })
+
   it('SIGUSR1 doubles and SIGUSR2 halves the cap of the sender', async () => {
     const sender = start('send', [...loopback(), '--max-bitrate', '40M', writeImage(1000)])
     await sender.says('session')

@@ -175,17 +175,30 @@ describe('FrameConsumer', () => {
     expect(await Promise.all(outcomes)).toEqual(['settled', 'settled'])
   })
 
-  it('rejects what does not follow at a sequential sink', async () => {
+  it('tells what does not follow at a sequential sink from what is damaged', async () => {
     const sink = new MemorySink(3 * 4096, true)
     const consumer = consumerOf(sink)
     const [first, second] = [frameOf(0, [data(0, 4096)], 1), frameOf(4096, [data(4096, 4096)], 2)]
     const damaged = first.map((byte, index) => (index === 100 ? byte ^ 1 : byte))
     expect(await Promise.all([consumer.consume(0, damaged), consumer.consume(1, second)])).toEqual([
       'rejected',
-      'rejected',
+      'early',
     ])
     expect(sink.calls).toEqual([])
     expect(await Promise.all([consumer.consume(0, first), consumer.consume(1, second)])).toEqual(['settled', 'settled'])
+  })
+
+  it('does not take what follows a write that has failed for damaged', async () => {
+    const sink = new MemorySink(3 * 4096, true)
+    const consumer = consumerOf(sink)
+    sink.onWrite = () => Promise.reject(new Error('the reader has gone'))
+    const frames = [0, 1, 2].map((index) => frameOf(index * 4096, [data(index * 4096, 4096)], index + 1))
+    const outcomes = await Promise.allSettled(frames.map((frame, index) => consumer.consume(index, frame)))
+    expect(outcomes).toEqual([
+      { status: 'rejected', reason: new Error('the reader has gone') },
+      { status: 'fulfilled', value: 'early' },
+      { status: 'fulfilled', value: 'early' },
+    ])
   })
 
   it('closes when the writes that are under way have ended', async () => {
