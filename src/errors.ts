@@ -160,7 +160,7 @@ const ERRORS = {
   },
   TARGET_FULL: {
     meaning: 'No space is left for the target',
-    remedy: 'Free space on that file system or use another one, then receive again',
+    remedy: 'Free space on that file system and receive again with --resume to keep what is there, or use another one',
     exit: 'storage',
   },
   TARGET_UNSUPPORTED: {
@@ -245,17 +245,18 @@ const ERRORS = {
   },
   RECEIVERS_FAILED: {
     meaning: 'Some receivers did not get the whole image',
-    remedy: 'See the list of receivers; start those again and send again',
+    remedy: 'See the list of receivers; start those again, with --resume to keep what they have, and send again',
     exit: 'receiversFailed',
   },
   SENDER_LOST: {
     meaning: 'The sender fell silent before the image was complete',
-    remedy: 'Check the sender and the network, then start both again',
+    remedy: 'Check the sender and the network, then start both again, skilfish-recv with --resume to keep what it has',
     exit: 'peerLost',
   },
   SENDER_ABORTED: {
     meaning: 'The sender gave up',
-    remedy: 'See the reason that the sender gave, then start both again',
+    remedy:
+      'See the reason that the sender gave, then start both again, skilfish-recv with --resume to keep what it has',
     exit: 'peerLost',
   },
   RECEIVER_DROPPED: {
@@ -409,7 +410,7 @@ const ERRORS = {
   },
   INTERRUPTED: {
     meaning: 'The program was stopped by its user',
-    remedy: 'Start it again; a transfer, at both ends',
+    remedy: 'Start it again; a transfer at both ends, skilfish-recv with --resume to keep what it has',
     exit: 'interrupted',
   },
 } as const

@@ -113,6 +113,7 @@ describe('a receiver that was killed (kill -9)', () => {
     stopped.process.kill('SIGINT')
     const first = await stopped.ended
     expect(first.status).toBe(130)
+    expect(errorOf(first)?.['remedy']).toContain('skilfish-recv with --resume')
     expect(sizeOf(at('copy.skilfish'))).toBeGreaterThan(recordedBytes)
     const [last] = await Promise.all([receive(network, '--resume').ended, sender.ended])
     expect(last.status).toBe(0)

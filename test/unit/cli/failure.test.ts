@@ -35,3 +35,8 @@ it('takes the mistakes that the library finds in options for those of the user',
   const other = new Error('boom')
   expect(failing(other)).toThrow(other)
 })
+
+it.each(['INTERRUPTED', 'TARGET_FULL', 'SENDER_LOST', 'SENDER_ABORTED', 'RECEIVERS_FAILED'] as const)(
+  'does not have what was received before %s thrown away',
+  (code) => expect(ERROR_TABLE[code].remedy).toContain('--resume to keep what'),
+)
