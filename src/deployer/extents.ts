@@ -4,6 +4,50 @@ export interface ImageRange {
   readonly lengthBytes: number
 }
 
+/** Most ranges that are kept of one image. Each takes some 120 bytes of memory, and up to 50 in a request to a host. */
+const MAX_RANGE_COUNT = 1024 * 1024
+
+/**
+ * Ranges of an image that are found one after the other, in order; those that touch are one. They are to be copied, and to copy what lies
+ * between them too does no harm: when there are too many, each two neighbours become one, so that memory stays bounded.
+ */
+export class RangeList {
+  readonly #maxCount: number
+  #ranges: ImageRange[] = []
+
+  /** @param maxCount at least 2, default 1,048,576 */
+  constructor(maxCount: number = MAX_RANGE_COUNT) {
+    this.#maxCount = maxCount
+  }
+
+  get ranges(): readonly ImageRange[] {
+    return this.#ranges
+  }
+
+  add(range: ImageRange): void {
+    const last = this.#ranges.at(-1)
+    if (last !== undefined && endOf(last) === range.offset) {
+      this.#ranges[this.#ranges.length - 1] = joined(last, range)
+      return
+    }
+    if (this.#ranges.length === this.#maxCount) {
+      const isFirst = (index: number): boolean => index % 2 === 0
+      this.#ranges = this.#ranges.flatMap((one, index, all) =>
+        isFirst(index) ? joined(one, all[index + 1] ?? one) : [],
+      )
+    }
+    this.#ranges.push(range)
+  }
+}
+
+const endOf = ({ offset, lengthBytes }: ImageRange): number => offset + lengthBytes
+
+/** With what is between them. */
+const joined = (first: ImageRange, second: ImageRange): ImageRange => ({
+  offset: first.offset,
+  lengthBytes: endOf(second) - first.offset,
+})
+
 /** Cuts ranges into pieces of at most `pieceBytes`. */
 export function* pieces(ranges: Iterable<ImageRange>, pieceBytes: number): Generator<ImageRange, void, void> {
   for (const { offset, lengthBytes } of ranges) {

@@ -7,7 +7,7 @@ const SAID_LENGTH = 4096
 /** Lines of it that a message quotes. */
 const SAID_LINES = 3
 
-/** What a program may print when all of it is wanted at once, bytes. */
+/** What a program may print when all of it is wanted at once, or the length of a line when lines are, bytes. */
 const OUTPUT_BYTES = 4 * 1024 * 1024
 
 /** How a program ended. */
@@ -87,29 +87,54 @@ export class Program {
 /** What a program that ran to its end has said. */
 export interface ProgramRun {
   readonly end: ProgramEnd
+  /** Where lines were wanted: what came behind the last of them. */
   readonly stdout: string
   readonly said: string
 }
 
-/** Runs a program to its end, without input. One that takes longer than `timeoutMs` or prints more than 4 MiB is killed. */
-export async function runProgram(command: string, args: readonly string[], timeoutMs: number): Promise<ProgramRun> {
+/**
+ * Runs a program to its end, without input. One that takes longer than `timeoutMs` or prints more than 4 MiB is killed.
+ * @param onLine gets each line that it prints instead, so that there may be any number of them, each of up to 4 MiB
+ * @throws what `onLine` throws; the program is killed then
+ */
+export async function runProgram(
+  command: string,
+  args: readonly string[],
+  timeoutMs: number,
+  onLine?: (line: string) => void,
+): Promise<ProgramRun> {
   const program = new Program(command, args)
   program.stdin.end()
-  const parts: Buffer[] = []
-  let outputBytes = 0
+  let stdout = ''
+  let failure: { readonly error: unknown } | undefined
   let reason: string | undefined
   const stop = (why: string): void => {
     reason ??= why
     void program.stop(0)
   }
   const timer = setTimeout(() => stop(`did not end within ${timeoutMs / 1000} s`), timeoutMs)
-  program.stdout.on('data', (bytes: Buffer) => {
-    outputBytes += bytes.length
-    if (outputBytes > OUTPUT_BYTES) stop(`printed more than ${OUTPUT_BYTES} bytes`)
-    else parts.push(bytes)
+  program.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+    try {
+      if (onLine !== undefined) stdout = eachLine(stdout, onLine)
+    } catch (error) {
+      failure ??= { error }
+      stop('printed what was not expected')
+    }
+    if (stdout.length > OUTPUT_BYTES) {
+      stop(`printed ${onLine === undefined ? '' : 'a line of '}more than ${OUTPUT_BYTES} bytes`)
+    }
   })
   const end = await program.ended
   clearTimeout(timer)
-  const stdout = Buffer.concat(parts).toString()
+  if (failure !== undefined) throw failure.error
   return { end: reason === undefined ? end : { kind: 'stopped', reason }, stdout, said: program.said }
+}
+
+/** Hands out the lines of a text. @returns what is behind the last of them */
+function eachLine(text: string, onLine: (line: string) => void): string {
+  const lines = text.split('\n')
+  const rest = lines.pop()!
+  for (const line of lines) onLine(line)
+  return rest
 }

@@ -7,12 +7,12 @@ import { findBase } from './base-cache.ts'
 import { ByteRate } from './byte-rate.ts'
 import { BITMAP, localNode, NODE, overlayFileNode, overlayNode, remoteNodes, type NamedNode } from './block-graph.ts'
 import { HostFolder, readJson, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
+import { mappedRanges } from './image-map.ts'
 import { findQemu } from './qemu-process.ts'
 import { withWholeObjects } from './ceph-conf.ts'
 import { requireOwn } from './own-overlay.ts'
 import { RangeJob } from './range-job.ts'
 import { StorageDaemon } from './storage-daemon.ts'
-import { runTool } from './tool.ts'
 
 type CommitRequest = StepRequest & { step: 'commit' }
 
@@ -198,27 +198,11 @@ async function flush(writer: StorageDaemon): Promise<void> {
 function dirtyRanges(daemon: StorageDaemon): Promise<readonly ImageRange[]> {
   return daemon.withBitmap(NODE.overlay, BITMAP, (path, exportName) => {
     const place = `driver=nbd,server.type=unix,server.path=${path},export=${exportName}`
-    return mapped(['--image-opts', `${place},x-dirty-bitmap=qemu:dirty-bitmap:${BITMAP}`], ({ data }) => !data)
+    const image = ['--image-opts', `${place},x-dirty-bitmap=qemu:dirty-bitmap:${BITMAP}`]
+    return mappedRanges('QEMU_FAILED', image, ({ data }) => !data)
   })
 }
 
 /** What the overlay holds, whenever it was written. */
 const allocatedRanges = (folder: VmFolder): Promise<readonly ImageRange[]> =>
-  mapped(['-f', 'qcow2', folder.overlay], ({ depth, present }) => depth === 0 && present)
-
-interface MapEntry {
-  readonly start: number
-  readonly length: number
-  readonly depth: number
-  readonly present: boolean
-  readonly data: boolean
-}
-
-async function mapped(
-  image: readonly string[],
-  isWanted: (entry: MapEntry) => boolean,
-): Promise<readonly ImageRange[]> {
-  const text = await runTool('QEMU_FAILED', 'qemu-img', ['map', '--output=json', ...image])
-  const entries = (JSON.parse(text) as MapEntry[]).filter(isWanted)
-  return entries.map(({ start, length }) => ({ offset: start, lengthBytes: length }))
-}
+  mappedRanges('QEMU_FAILED', ['-f', 'qcow2', folder.overlay], ({ depth, present }) => depth === 0 && present)

@@ -6,6 +6,7 @@ const TOOL_TIMEOUT_MS = 60_000
 
 /**
  * Runs a program to its end.
+ * @param onLine gets each line that it prints instead, where there may be more than 4 MiB of them
  * @returns what it printed
  * @throws SkilfishError with `code` when it cannot be started, fails or takes too long
  */
@@ -14,8 +15,9 @@ export async function runTool(
   command: string,
   args: readonly string[],
   timeoutMs: number = TOOL_TIMEOUT_MS,
+  onLine?: (line: string) => void,
 ): Promise<string> {
-  const { end, stdout, said } = await runProgram(command, args, timeoutMs)
+  const { end, stdout, said } = await runProgram(command, args, timeoutMs, onLine)
   if (end.kind === 'exited' && end.status === 0) return stdout
   const text = {
     exited: () => `says: ${said === '' ? `status ${end.kind === 'exited' ? end.status : ''}` : said}`,
