@@ -1,5 +1,12 @@
 import { createInterface } from 'node:readline'
-import { AGENT_VERSION, ALIVE_MS, runStep, type StepMessage, type StepRequest } from '../deployer/host/index.ts'
+import {
+  AGENT_VERSION,
+  ALIVE_MS,
+  runStep,
+  type StepMessage,
+  type StepOrder,
+  type StepRequest,
+} from '../deployer/host/index.ts'
 import { EXIT_STATUS, SkilfishError } from '../errors.ts'
 import { giveWay } from './background.ts'
 import { describeFailure } from './failure.ts'
@@ -15,8 +22,8 @@ const SILENCE_MS = 30_000
 const END_GRACE_MS = 5000
 
 /**
- * `skilfish host`: does one step on this host, for a deployer. The request is the first line of standard input, and empty lines follow
- * while somebody waits for it; when they end before the step, the deployer is gone, and the step is given up. Answers on standard
+ * `skilfish host`: does one step on this host, for a deployer. The request is the first line of standard input, and orders or empty
+ * lines follow while somebody waits for it; when they end before the step, the deployer is gone, and the step is given up. Answers on standard
  * output, a line of JSON each.
  * @returns the status to exit with
  */
@@ -33,7 +40,8 @@ export async function runHostCommand(): Promise<number> {
   // Ctrl-C on a terminal is for the deployer, which then ends the standard input here.
   process.on('SIGINT', () => undefined)
   process.stdout.on('error', giveUp)
-  const first = await firstLine(giveUp)
+  let setCap: (maxBitrate: number | undefined) => void = () => undefined
+  const first = await firstLine(giveUp, ({ maxBitrate }) => setCap(maxBitrate ?? undefined))
   const alive = setInterval(() => void tell({ type: 'alive' }), ALIVE_MS)
   try {
     const request = readRequest(first)
@@ -46,7 +54,9 @@ export async function runHostCommand(): Promise<number> {
       nextMs = performance.now() + PROGRESS_MS
       void tell({ type: 'progress', percent, bitsPerSec })
     }
-    await tell({ type: 'result', result: await runStep(request, { signal: aborted.signal, onProgress }) })
+    const onCapChange = (listener: typeof setCap): void => void (setCap = listener)
+    const result = await runStep(request, { signal: aborted.signal, onProgress, onCapChange })
+    await tell({ type: 'result', result })
     return 0
   } catch (error) {
     const { code, message, exitStatus } = describeFailure(error)
@@ -57,14 +67,20 @@ export async function runHostCommand(): Promise<number> {
   }
 }
 
-/** Reads the first line of standard input; calls `onGone` when that ends or nothing more has come for too long. */
-function firstLine(onGone: () => void): Promise<string | undefined> {
+/**
+ * Reads the first line of standard input; calls `onOrder` for what follows, and `onGone` when that ends or nothing more has come for too
+ * long.
+ */
+function firstLine(onGone: () => void, onOrder: (order: StepOrder) => void): Promise<string | undefined> {
+  let isFirst = true
   return new Promise((resolve) => {
     const silence = setTimeout(onGone, SILENCE_MS)
     createInterface({ input: process.stdin })
       .on('line', (line) => {
         silence.refresh()
-        resolve(line)
+        if (isFirst) resolve(line)
+        else if (line !== '') onOrder(JSON.parse(line) as StepOrder)
+        isFirst = false
       })
       .on('close', () => {
         clearTimeout(silence)

@@ -29,7 +29,11 @@ export interface VmPlan {
 export interface ClusterPlan {
   readonly cluster: string
   readonly storage: { readonly template: string; readonly cephConf?: string; readonly listen?: string }
-  readonly transfer: TransferPlace & { readonly maxBitrate?: number }
+  readonly transfer: TransferPlace & {
+    readonly maxBitrate?: number
+    /** Name of the host that sends; undefined for this machine. */
+    readonly sender?: string
+  }
   readonly hosts: readonly HostPlan[]
   readonly vms: readonly VmPlan[]
 }
@@ -45,6 +49,7 @@ interface ClusterText {
     readonly group?: string
     readonly interface?: string
     readonly ttl?: number
+    readonly sender?: string
     readonly maxBitrate?: string
     readonly keyFile?: string
   }
@@ -133,6 +138,16 @@ function toPlan(text: ClusterText, faults: Fault[]): ClusterPlan {
     faults.push({ path: ['vms', index, 'host'], text: `${name} is to run on ${host}, which is not among the hosts` })
   }
   const { maxBitrate, keyFile, ...transfer } = text.transfer ?? {}
+  const { sender } = transfer
+  const path = ['transfer', 'sender']
+  if (sender !== undefined && !hosts.some(({ name }) => name === sender)) {
+    faults.push({ path, text: `${sender} is to send, and is not among the hosts` })
+  } else if (sender !== undefined && !text.storage.template.startsWith('rbd:')) {
+    faults.push({
+      path,
+      text: `${sender} is to send a file of this machine; only a template in Ceph can be sent by a host`,
+    })
+  }
   const cap = read(maxBitrate, parseCap, ['transfer', 'maxBitrate'], faults)
   read(transfer.group, (group) => parseGroup(group, DEFAULT_PORT), ['transfer', 'group'], faults)
   return {

@@ -88,6 +88,10 @@ export const CLUSTER_SCHEMA: object = {
         group: { type: 'string', maxLength: 64, description: 'Multicast group, with or without port' },
         interface: { type: 'string', maxLength: 64, description: 'Network interface of the sender' },
         ttl: { type: 'integer', minimum: 1, maximum: 255 },
+        sender: {
+          ...NAME,
+          description: 'Name of the host that reads a template in Ceph and sends it. Default: this machine does',
+        },
         maxBitrate: {
           type: 'string',
           maxLength: 32,

@@ -18,7 +18,7 @@ import type {
   VmView,
 } from './deployer-events.ts'
 import { forEach } from './extents.ts'
-import { fetchBases } from './fetch-operation.ts'
+import { fetchBases, type PlacedVm } from './fetch-operation.ts'
 import { HostAgent } from './host-agent.ts'
 import type { BaseName, StepHooks, StepResults } from './host-protocol.ts'
 import { baseName } from './names.ts'
@@ -45,12 +45,6 @@ export interface DeployerOptions {
 /** Which machines an operation is about. Default: all of the cluster. */
 export interface Choice {
   readonly vms?: readonly string[]
-}
-
-/** A machine on the host that has its changes, wherever the description puts it. */
-interface PlacedVm extends VmPlan {
-  /** Undefined when it has no image. */
-  readonly record: VmRecord | undefined
 }
 
 /**
@@ -83,10 +77,11 @@ export class Deployer {
   create(choice: Choice = {}): Promise<readonly Part<CreateResult>[]> {
     return this.#locked('create', async () => {
       const base = await this.#base()
-      return this.#each('create', this.#chosen(choice), async ({ name }) => {
+      return this.#each('create', this.#chosen(choice), async (vm) => {
+        const { name } = vm
         const record = await this.#storage.vmRecord(name)
         if (record !== undefined) {
-          this.#require(name, record, base)
+          this.#require({ ...vm, record }, base)
           return { isNew: false }
         }
         const id = randomBytes(8).toString('hex')
@@ -112,6 +107,7 @@ export class Deployer {
       const [base, vms] = [await this.#base(), await this.#placed(choice)]
       return fetchBases({
         ...{ plan: this.plan, storage: this.#storage, vms, base, emit: this.#emit },
+        require: (vm) => this.#require(vm, base),
         ...{ agent: (host) => this.#agent(host), hooks: this.#hooks('fetch'), signal: this.#signal },
       })
     })
@@ -122,7 +118,7 @@ export class Deployer {
     return this.#locked('switch', async () => {
       const [base, vms] = [await this.#base(), await this.#placed(choice)]
       return this.#each('switch', vms, async (vm) => {
-        const { id: image, generation } = this.#require(vm.name, vm.record, base)
+        const { id: image, generation } = this.#require(vm, base)
         return this.#agent(vm.host).run(
           { step: 'switch', ...this.#place(vm), image, generation, base },
           this.#hooks('switch')(vm),
@@ -221,8 +217,9 @@ export class Deployer {
     return this.#locked('commit', async () => {
       const base = await this.#base()
       const bytesPerSec = Math.floor(maxBitrate / 8)
-      const work = async ({ name, host, record }: PlacedVm): Promise<CommitResult> => {
-        const present = this.#require(name, record, base)
+      const work = async (vm: PlacedVm): Promise<CommitResult> => {
+        const { name, host } = vm
+        const present = this.#require(vm, base)
         const place = this.#place({ name, host })
         const hooks = this.#hooks('commit')({ name, host })
         const agent = this.#agent(host)
@@ -237,7 +234,7 @@ export class Deployer {
     const { isDiscarding: isForced = false } = choice
     return this.#locked('destroy', async () => {
       const parts = await this.#each('destroy', await this.#placed(choice), async (vm) => {
-        if (vm.record !== undefined) this.#require(vm.name, vm.record)
+        if (vm.record !== undefined || vm.recordError !== undefined) this.#require(vm)
         await this.#agent(vm.host).run({ step: 'remove', ...this.#place(vm), isForced }, this.#hooks('destroy')(vm))
         await this.#storage.removeVm(vm.name)
         return {}
@@ -254,8 +251,9 @@ export class Deployer {
    */
   abandon(choice: Required<Choice>): Promise<readonly Part<AbandonResult>[]> {
     return this.#locked('abandon', async () =>
-      this.#each('abandon', await this.#placed(choice), async ({ name, host, record }) => {
-        const { id, cluster, template, generation, host: holder, committing } = this.#require(name, record)
+      this.#each('abandon', await this.#placed(choice), async (vm) => {
+        const { name, host } = vm
+        const { id, cluster, template, generation, host: holder, committing } = this.#require(vm)
         if (holder === undefined) return { isHostLost: false }
         const isHostLost = await this.#isLost(name, host)
         if (committing !== undefined) await this.#storage.rollBack(name, generation)
@@ -296,7 +294,7 @@ export class Deployer {
   }
 
   async #boot(vm: VmPlan, base: BaseName): Promise<BootResult> {
-    const record = this.#require(vm.name, await this.#storage.vmRecord(vm.name), base)
+    const record = this.#require({ ...vm, record: await this.#storage.vmRecord(vm.name) }, base)
     if (record.committing !== undefined) {
       throw new SkilfishError('VM_STATE', `cannot boot ${vm.name}: a commit of it was interrupted; commit again first`)
     }
@@ -336,10 +334,12 @@ export class Deployer {
 
   /**
    * @param base what the description says is the template; absent where that does not matter
-   * @throws SkilfishError VM_STATE when the machine has no image, or its image is not one of this cluster and template
+   * @throws SkilfishError VM_STATE when the machine has no image, or its image is not one of this cluster and template; what reading its
+   * record failed with
    */
-  #require(vm: string, record: VmRecord | undefined, base?: BaseName): VmRecord {
-    const fail = (text: string): SkilfishError => new SkilfishError('VM_STATE', `cannot work at ${vm}: ${text}`)
+  #require({ name, record, recordError }: PlacedVm, base?: BaseName): VmRecord {
+    if (recordError !== undefined) throw recordError
+    const fail = (text: string): SkilfishError => new SkilfishError('VM_STATE', `cannot work at ${name}: ${text}`)
     if (record === undefined) throw fail('it has no image in the storage; create it first')
     if (record.cluster !== this.plan.cluster)
       throw fail(`its image belongs to the cluster ${record.cluster}; rename it`)
@@ -351,13 +351,21 @@ export class Deployer {
 
   /** The machines with what the storage knows of them, on the hosts that have their changes. */
   async #placed(choice: Choice): Promise<readonly PlacedVm[]> {
+    const placed = new Map<VmPlan, PlacedVm>()
     const vms = this.#chosen(choice)
-    const records = new Map<VmPlan, VmRecord | undefined>()
-    await forEach(vms, MAX_AT_ONCE, async (vm) => void records.set(vm, await this.#storage.vmRecord(vm.name)))
-    return vms.map((vm) => {
-      const record = records.get(vm)
+    await forEach(vms, MAX_AT_ONCE, async (vm) => void placed.set(vm, await this.#placeOne(vm)))
+    return vms.map((vm) => placed.get(vm)!)
+  }
+
+  async #placeOne(vm: VmPlan): Promise<PlacedVm> {
+    try {
+      const record = await this.#storage.vmRecord(vm.name)
       return { ...vm, host: record?.host ?? vm.host, record }
-    })
+    } catch (recordError) {
+      // It is told where the record is needed: it keeps no other machine from anything.
+      if (!(recordError instanceof SkilfishError)) throw recordError
+      return { ...vm, record: undefined, recordError }
+    }
   }
 
   async #base(): Promise<BaseName> {

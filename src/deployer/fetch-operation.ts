@@ -1,24 +1,31 @@
 import { randomBytes } from 'node:crypto'
-import { ReceiversFailedError, send } from '../sender/index.ts'
 import { GROUP_KEY_BYTES } from '../trust/index.ts'
+import type { SkilfishError } from '../errors.ts'
 import type { ClusterPlan, VmPlan } from './cluster-file.ts'
 import type { DeployerEvent, FetchResult, Part } from './deployer-events.ts'
 import type { HostAgent } from './host-agent.ts'
 import type { BaseName, StepHooks, StepResults, TransferPlace } from './host-protocol.ts'
+import { sendBase } from './host/send-base.ts'
 import { ClusterFailedError, forAll, type Place } from './parts.ts'
-import type { Storage } from './storage/index.ts'
-
-/** How long hosts may take to begin to listen, milliseconds: from the first of them, and altogether. */
-const GATHER_MS = 30_000
-const START_TIMEOUT_MS = 120_000
+import type { Storage, VmRecord } from './storage/index.ts'
 
 /** How often it is looked whether the cap was changed, milliseconds. */
 const CAP_LOOK_MS = 2000
 
+/** A machine on the host that has its changes, wherever the description puts it. */
+export interface PlacedVm extends VmPlan {
+  /** Undefined when it has no image. */
+  readonly record: VmRecord | undefined
+  /** Why its record could not be read: then the host is the description's. */
+  readonly recordError?: SkilfishError
+}
+
 export interface FetchRequest {
   readonly plan: ClusterPlan
   readonly storage: Storage
-  readonly vms: readonly VmPlan[]
+  readonly vms: readonly PlacedVm[]
+  /** Throws SkilfishError when a machine's image is not one of this cluster and template. */
+  readonly require: (vm: PlacedVm) => VmRecord
   readonly base: BaseName
   readonly agent: (host: string) => HostAgent
   readonly hooks: (place: Place) => StepHooks
@@ -91,26 +98,30 @@ async function multicast(
   hosts: readonly Place[],
 ): Promise<{ readonly wireBytes: number; readonly parts: readonly Part<StepResults['receive']>[] }> {
   const { plan, storage, base, agent, hooks, emit, signal } = request
-  const place = placeOf(plan.transfer, plan.transfer.interface)
+  const { sender } = plan.transfer
   // Anybody may know the identity of a template. Without a key of the description, this one is for those alone that are asked to receive.
-  const freshKey = place.key === undefined ? randomBytes(GROUP_KEY_BYTES) : undefined
+  const key = plan.transfer.key === undefined ? { freshKey: randomBytes(GROUP_KEY_BYTES).toString('hex') } : {}
   const { source } = await storage.template()
-  const present = await capOf(request)
+  let cap = await capOf(request)
   const gone = new AbortController()
-  const handle = send({
-    ...{ source, imageId: base.identity, ...place, minReceivers: hosts.length },
-    ...(freshKey === undefined ? {} : { key: freshKey }),
-    ...{ maxWaitMs: GATHER_MS, startTimeoutMs: START_TIMEOUT_MS, signal: AbortSignal.any([signal, gone.signal]) },
-    ...(present === undefined ? {} : { maxBitrate: present }),
-    onProgress: ({ percent, stats }) => {
-      const bitsPerSec = stats.rateBitsPerSec
-      emit({ operation: 'fetch', kind: 'progress', percent: percent ?? 0, bitsPerSec })
-    },
-  })
+  const giveUp = AbortSignal.any([signal, gone.signal])
+  let tellCap: (maxBitrate: number | undefined) => void = () => undefined
+  const place = placeOf(plan.transfer, sender === undefined ? plan.transfer.interface : agent(sender).plan.interface)
+  const sendRequest = {
+    ...{ step: 'send' as const, source, base, place, ...key, receiverCount: hosts.length },
+    ...(cap === undefined ? {} : { maxBitrate: cap }),
+  }
+  const sendHooks: StepHooks = {
+    signal: giveUp,
+    onProgress: (percent, bitsPerSec) => emit({ operation: 'fetch', kind: 'progress', percent, bitsPerSec }),
+    onCapChange: (listener) => void (tellCap = listener),
+  }
+  const sending = sender === undefined ? sendBase(sendRequest, sendHooks) : agent(sender).run(sendRequest, sendHooks)
   const timer = setInterval(() => {
     void capOf(request)
       .then((wanted) => {
-        if (wanted !== handle.maxBitrate) handle.setMaxBitrate(wanted)
+        if (wanted !== cap) tellCap(wanted)
+        cap = wanted
       })
       .catch(() => undefined)
   }, CAP_LOOK_MS)
@@ -119,12 +130,8 @@ async function multicast(
     forAll('fetch', hosts, emit, (host) => {
       const { folder, interface: hostNetwork } = agent(host.name).plan
       const there = placeOf(plan.transfer, hostNetwork)
-      const hostSignal = AbortSignal.any([signal, gone.signal])
-      const key = freshKey === undefined ? {} : { freshKey: freshKey.toString('hex') }
-      return agent(host.name).run(
-        { step: 'receive', folder, base, place: there, ...key },
-        { ...hooks(host), signal: hostSignal },
-      )
+      const request = { step: 'receive', folder, base, place: there, ...key } as const
+      return agent(host.name).run(request, { ...hooks(host), signal: giveUp })
     }),
   ).then((parts) => {
     // Whoever failed is told by its host; a sender without hosts has nothing to wait for.
@@ -132,10 +139,9 @@ async function multicast(
     return parts
   })
   // Without a sender the hosts wait for nothing; those that it could not reach tell so themselves.
-  const sent = handle.finished.then(
-    ({ stats }) => stats.wireBytes,
+  const sent = sending.then(
+    ({ wireBytes }) => wireBytes,
     (error: unknown) => {
-      if (error instanceof ReceiversFailedError) return error.result.stats.wireBytes
       if (gone.signal.aborted) return 0
       gone.abort(error)
       throw error
@@ -148,7 +154,7 @@ async function multicast(
     clearInterval(timer)
     gone.abort()
     // The same command, called again, must not find hosts that still receive.
-    await Promise.allSettled([handle.finished, received])
+    await Promise.allSettled([sending, received])
   }
 }
 
@@ -162,23 +168,25 @@ const placeOf = ({ group, ttl, key }: TransferPlace, network: string | undefined
 
 async function fetchUniques(request: FetchRequest): Promise<readonly Part<StepResults['fetch-unique']>[]> {
   const { plan, storage, vms, base, agent, hooks, emit, signal } = request
+  // Without an image a machine has nothing of its own.
+  const present = vms.filter(({ record, recordError }) => record !== undefined || recordError !== undefined)
   const looked = await outcomes(
     signal,
-    forAll('fetch', vms, onlyFailures(emit), ({ name }) => storage.vmRecord(name)),
+    forAll('fetch', present, onlyFailures(emit), (vm) => Promise.resolve(vm).then(request.require)),
   )
-  const generations = new Map(looked.map(({ name, result }) => [name, result?.generation ?? 0]))
-  const own = vms.filter(({ name }) => generations.get(name)! > 0)
+  const fit = new Set(looked.filter((part) => !isFailed(part)).map(({ name }) => name))
+  const own = present.filter(({ name, record }) => fit.has(name) && record!.generation > 0)
   const cap = (await capOf(request)) ?? 0
   const bytesPerSec = Math.floor(cap / 8 / Math.max(1, own.length))
   const copied = await outcomes(
     signal,
     forAll('fetch', own, emit, async (vm) => {
-      const generation = generations.get(vm.name)!
+      const { id: image, generation } = vm.record!
       const ranges = await storage.uniqueRanges(vm.name, generation)
       const remote = await storage.remoteImage(vm.name, generation)
       const place = { folder: agent(vm.host).plan.folder, cluster: plan.cluster, vm: vm.name }
       return agent(vm.host).run(
-        { step: 'fetch-unique', ...place, generation, base, remote, ranges, bytesPerSec },
+        { step: 'fetch-unique', ...place, image, generation, base, remote, ranges, bytesPerSec },
         hooks(vm),
       )
     }),

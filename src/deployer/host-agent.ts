@@ -7,6 +7,7 @@ import {
   ALIVE_MS,
   type StepHooks,
   type StepMessage,
+  type StepOrder,
   type StepRequest,
   type StepResults,
 } from './host-protocol.ts'
@@ -52,6 +53,10 @@ export class HostAgent {
     const stop = (): void => void process.stop(STOP_GRACE_MS)
     hooks.signal.addEventListener('abort', stop, { once: true })
     process.stdin.write(`${JSON.stringify({ version: AGENT_VERSION, request })}\n`)
+    hooks.onCapChange?.((maxBitrate) => {
+      const order: StepOrder = { maxBitrate: maxBitrate ?? null }
+      process.stdin.write(`${JSON.stringify(order)}\n`)
+    })
     const alive = setInterval(() => process.stdin.write('\n'), ALIVE_MS)
     let lost: string | undefined
     const lose = (patienceMs: number) => () => {

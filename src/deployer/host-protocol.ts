@@ -72,10 +72,19 @@ export type StepRequest =
       /** The group key of this session alone, 64 hexadecimal digits, where `place` names no file. A secret: it goes nowhere but here. */
       readonly freshKey?: string
     }
-  | (VmPlace & {
-      readonly step: 'fetch-unique'
-      readonly generation: number
+  | {
+      readonly step: 'send'
+      /** What is opened there to read the template. */
+      readonly source: string
       readonly base: BaseName
+      readonly place: TransferPlace
+      readonly freshKey?: string
+      readonly receiverCount: number
+      /** Bits per second, until {@link StepHooks.onCapChange}. */
+      readonly maxBitrate?: number
+    }
+  | (OverlayPlace & {
+      readonly step: 'fetch-unique'
       readonly remote: RemoteImage
       readonly ranges: readonly ImageRange[]
       /** Bytes per second; 0 for no cap. */
@@ -104,6 +113,14 @@ export interface StepHooks {
   /** Whoever asked does not want it any more, or is gone. */
   readonly signal: AbortSignal
   readonly onProgress: (percent: number, bitsPerSec: number) => void
+  /** Has `listener` called whenever the cap changes, bits per second; undefined lifts it. Of use to `send` alone. */
+  readonly onCapChange?: (listener: (maxBitrate: number | undefined) => void) => void
+}
+
+/** What a deployer may say to a step that is under way, a line of JSON each; empty lines only tell that it is there. */
+export interface StepOrder {
+  /** Null lifts the cap. */
+  readonly maxBitrate: number | null
 }
 
 /** What each step comes to. */
@@ -116,6 +133,8 @@ export interface StepResults {
   }
   'find-base': { readonly path?: string; readonly reason?: string }
   receive: { readonly path: string }
+  /** Bytes of packets sent. */
+  send: { readonly wireBytes: number }
   'fetch-unique': { readonly copiedBytes: number }
   switch: SwitchReport
   status: VmStatus

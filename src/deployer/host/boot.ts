@@ -16,7 +16,15 @@ import {
   type NamedNode,
 } from './block-graph.ts'
 import { removeCopy } from './copy-record.ts'
-import { HostFolder, readJson, remove, removeStepFolders, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
+import {
+  HostFolder,
+  readJson,
+  remove,
+  removeStepFolders,
+  writeJson,
+  type VmFolder,
+  type VmJournal,
+} from './host-folder.ts'
 import { findLocalCopy, type LocalCopy } from './local-copy.ts'
 import { requireOwn } from './own-overlay.ts'
 import { findQemu } from './qemu-process.ts'
@@ -48,7 +56,9 @@ export async function boot(request: BootRequest): Promise<StepResults['boot']> {
   }
   await removeStepFolders(folder)
   const journal = await prepareOverlay(request, folder)
-  const local = await usableLocal(request, host, folder, journal)
+  const found = await findLocalCopy(host, folder, request)
+  // Where it is not as it was, the overlay fits the storage as well.
+  const local = 'path' in found ? found : undefined
   const isLocal = local !== undefined
   if (isLocal) await nameBase(folder, journal, local)
   const remote = isLocal ? request.remote : await withTimeouts(request.remote, folder)
@@ -101,17 +111,6 @@ async function prepareOverlay(request: BootRequest, folder: VmFolder): Promise<V
   const fresh: VmJournal = { image, template: base.identity, generation, sizeBytes, base: 'remote' }
   await writeJson(folder.journal, fresh)
   return fresh
-}
-
-/** The local copy, if it is as it was: an overlay fits the storage as well. */
-async function usableLocal(
-  request: BootRequest,
-  host: HostFolder,
-  folder: VmFolder,
-  { generation }: VmJournal,
-): Promise<LocalCopy | undefined> {
-  const local = await findLocalCopy(host, folder, request.base, generation)
-  return 'path' in local ? local : undefined
 }
 
 /** Writes into the overlay's header what is to be behind it, for whoever opens it by hand: a switch does that too. */

@@ -3,13 +3,13 @@ import { SkilfishError } from '../../errors.ts'
 import { queryBlockNodes, type BlockNodeOptions } from '../../qmp/index.ts'
 import { portions, totalBytes, type ImageRange } from '../extents.ts'
 import type { CommitReport, StepHooks, StepRequest } from '../host-protocol.ts'
-import { findBase } from './base-cache.ts'
 import { ByteRate } from './byte-rate.ts'
 import { BITMAP, localNode, NODE, overlayFileNode, overlayNode, remoteNodes, type NamedNode } from './block-graph.ts'
 import { HostFolder, readJson, writeJson, type VmFolder, type VmJournal } from './host-folder.ts'
 import { mappedRanges } from './image-map.ts'
 import { findQemu } from './qemu-process.ts'
 import { withWholeObjects } from './ceph-conf.ts'
+import { findLocalCopy } from './local-copy.ts'
 import { requireOwn } from './own-overlay.ts'
 import { RangeJob } from './range-job.ts'
 import { StorageDaemon } from './storage-daemon.ts'
@@ -95,9 +95,8 @@ async function baseNodes(
   journal: VmJournal,
 ): Promise<readonly NamedNode[]> {
   if (journal.base !== 'local') return remoteNodes(request.remote)
-  const base = await findBase(host, request.base)
-  if (!('path' in base)) return remoteNodes(request.remote)
-  return [localNode(base.path, journal.generation === 0 ? undefined : folder.uniquePath(journal.generation))]
+  const local = await findLocalCopy(host, folder, { ...request, generation: journal.generation })
+  return 'path' in local ? [localNode(local.basePath, local.uniquePath)] : remoteNodes(request.remote)
 }
 
 async function addOverlay(daemon: StorageDaemon, nodes: readonly NamedNode[], folder: VmFolder): Promise<void> {

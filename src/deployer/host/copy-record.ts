@@ -5,7 +5,7 @@ import { readJson, remove, writeJson } from './host-folder.ts'
 
 /** What a file of a local copy was when it was complete. Any write to it changes one of these, the time of change at the least. */
 export interface CopyRecord {
-  /** Of the template that it is, or is relative to. */
+  /** Of the template that it is, or of the machine's image that it is a part of. */
   readonly identity: string
   /** Of a template, as its sender told it. */
   readonly rootDigest?: string
@@ -44,7 +44,7 @@ export async function copyFault(path: string, identity: string): Promise<string 
   if (facts === undefined) return `${path} is not there`
   const record = await readJson<CopyRecord>(recordPath(path))
   if (record === undefined) return `${path} was never complete`
-  if (record.identity !== identity) return `${path} is of another template`
+  if (record.identity !== identity) return `${path} is of another image`
   if (facts.size !== BigInt(record.sizeBytes)) return `${path} has ${facts.size} bytes, and had ${record.sizeBytes}`
   if (String(facts.ino) === record.inode && String(facts.ctimeNs) === record.changedNs) return undefined
   return `${path} was changed after it was received`

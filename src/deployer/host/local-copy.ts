@@ -1,4 +1,4 @@
-import type { BaseName } from '../host-protocol.ts'
+import type { OverlayPlace } from '../host-protocol.ts'
 import { findBase } from './base-cache.ts'
 import { copyFault } from './copy-record.ts'
 import type { HostFolder, VmFolder } from './host-folder.ts'
@@ -16,13 +16,12 @@ export interface LocalCopy {
 export async function findLocalCopy(
   host: HostFolder,
   folder: VmFolder,
-  base: BaseName,
-  generation: number,
+  { base, image, generation }: Pick<OverlayPlace, 'base' | 'image' | 'generation'>,
 ): Promise<LocalCopy | { readonly reason: string }> {
   const found = await findBase(host, base)
   if (!('path' in found)) return found
   if (generation === 0) return { basePath: found.path, path: found.path }
   const uniquePath = folder.uniquePath(generation)
-  const reason = await copyFault(uniquePath, base.identity)
+  const reason = await copyFault(uniquePath, image)
   return reason === undefined ? { basePath: found.path, uniquePath, path: uniquePath } : { reason }
 }

@@ -36,6 +36,10 @@ async function perform(request: StepRequest, hooks: StepHooks): Promise<StepResu
       const { receiveBase } = await import('./receive-base.ts')
       return receiveBase(request, hooks)
     }
+    case 'send': {
+      const { sendBase } = await import('./send-base.ts')
+      return sendBase(request, hooks)
+    }
     case 'fetch-unique':
       return fetchUnique(request, hooks)
     case 'switch':

@@ -46,7 +46,8 @@ const HEADER_JOB = 'header'
 
 /**
  * Gives a running virtual machine its local copy for a base instead of the storage, and proves that nothing leads to the storage any
- * more, as far as {@link storagePeers} tells what does. Again after anything: each part looks at what is there. Whatever fails, the machine stays over a base with the right content.
+ * more, as far as {@link storagePeers} tells what does. Again after anything: each part looks at what is there. Whatever fails, the
+ * machine stays over a base with the right content.
  *
  * Order (measured with QEMU 7.2): compare sizes; add the local node; reopen the overlay over it; write its name and format into the
  * overlay's header by a stream job with nothing to copy; delete the remote nodes, which closes their connections. Nothing before the
@@ -114,7 +115,7 @@ async function readJournal(request: SwitchRequest, folder: VmFolder): Promise<Vm
 }
 
 async function requireLocal(request: SwitchRequest, host: HostFolder, folder: VmFolder): Promise<LocalCopy> {
-  const local = await findLocalCopy(host, folder, request.base, request.generation)
+  const local = await findLocalCopy(host, folder, request)
   if ('path' in local) return local
   const text = `${local.reason}; fetch first, it stays on the storage until then`
   throw new SkilfishError('BASE_UNFIT', `cannot switch ${request.vm}: ${text}`)

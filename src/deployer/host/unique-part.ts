@@ -28,8 +28,7 @@ export async function fetchUnique(
   const host = new HostFolder(request.folder)
   const folder = host.vm(request.cluster, request.vm)
   const path = folder.uniquePath(request.generation)
-  const { identity } = request.base
-  if ((await copyFault(path, identity)) === undefined) return { copiedBytes: 0 }
+  if ((await copyFault(path, request.image)) === undefined) return { copiedBytes: 0 }
   const base = await findBase(host, request.base)
   if (!('path' in base)) throw new SkilfishError('BASE_UNFIT', `cannot fetch for ${request.vm}: ${base.reason}`)
   const partial = `${path}.part`
@@ -60,7 +59,7 @@ export async function fetchUnique(
   } finally {
     await daemon.stop()
   }
-  await keepCopy(partial, path, { identity })
+  await keepCopy(partial, path, { identity: request.image })
   await removeOthers(folder, path)
   return { copiedBytes: wholeBytes }
 }

@@ -45,8 +45,8 @@ it.each([
   expect(await copyFault(path, 'debian 1')).toBe(`${path} ${fault}`)
 })
 
-it('one over another template is told', async () => {
-  expect(await copyFault(path, 'debian 2')).toBe(`${path} is of another template`)
+it('one of another image is told', async () => {
+  expect(await copyFault(path, 'debian 2')).toBe(`${path} is of another image`)
 })
 
 it('nothing is left of one that is removed', async () => {
@@ -56,20 +56,22 @@ it('nothing is left of one that is removed', async () => {
 
 it('a machine with changes of its own needs both parts', async () => {
   const host = new HostFolder(at('host'))
-  const [folder, base] = [host.vm('c', 'a'), { key: 'debian', identity: 'debian 1', sizeBytes: 4 }]
-  const look = (): Promise<object> => findLocalCopy(host, folder, base, 1)
-  const keep = async (copy: string): Promise<void> => {
+  const folder = host.vm('c', 'a')
+  const base = { key: 'debian', identity: 'debian 1', sizeBytes: 4 }
+  const place = { base, image: 'i', generation: 1 }
+  const look = (): Promise<object> => findLocalCopy(host, folder, place)
+  const keep = async (copy: string, identity: string): Promise<void> => {
     writeFileSync(at('partial'), 'copy')
-    await keepCopy(at('partial'), copy, { identity: 'debian 1' })
+    await keepCopy(at('partial'), copy, { identity })
   }
   const [basePath, uniquePath] = [host.basePath('debian'), folder.uniquePath(1)]
   mkdirSync(host.bases, { recursive: true })
   mkdirSync(folder.path, { recursive: true })
   expect(await look()).toEqual({ reason: `${basePath} is not there` })
-  await keep(basePath)
-  expect(await findLocalCopy(host, folder, base, 0)).toEqual({ basePath, path: basePath })
+  await keep(basePath, 'debian 1')
+  expect(await findLocalCopy(host, folder, { ...place, generation: 0 })).toEqual({ basePath, path: basePath })
   expect(await look()).toEqual({ reason: `${uniquePath} is not there` })
-  await keep(uniquePath)
+  await keep(uniquePath, 'i')
   expect(await look()).toEqual({ basePath, uniquePath, path: uniquePath })
   await nextTick()
   chmodSync(uniquePath, 0o644)

@@ -18,7 +18,8 @@ interface Fakes {
   readonly transfer?: object
   /** Of each host, `host1` and so on; a machine each. Default: it has the base. */
   readonly step?: (host: string, request: StepRequest) => object
-  readonly vmRecord?: (vm: string) => Promise<object>
+  /** Throws when a machine's image is not to be used. */
+  readonly require?: (vm: string) => void
   readonly clusterRecord?: ClusterRecord
 }
 
@@ -47,14 +48,19 @@ async function fetched({ vmCount = 2, transfer = {}, ...fakes }: Fakes) {
   const storage = {
     template: () => Promise.resolve({ source: at('template') }),
     clusterRecord: () => Promise.resolve(fakes.clusterRecord ?? {}),
-    vmRecord: fakes.vmRecord ?? (() => Promise.resolve({ generation: 1 })),
     uniqueRanges: () => Promise.resolve([]),
     remoteImage: () => Promise.resolve({ driver: 'rbd' }),
   } as unknown as Storage
   const { signal } = new AbortController()
   const base = { key: 'b', identity: 'b 1', sizeBytes: 4096 }
+  const record = { id: '1', cluster: 'c', template: 'b 1', generation: 1 }
+  const vms = plan.vms.map((vm) => ({ ...vm, record }))
   const outcome: unknown = await fetchBases({
-    ...{ plan, storage, vms: plan.vms, base, agent, signal, emit: (event) => events.push(event) },
+    require: ({ name }) => {
+      fakes.require?.(name)
+      return record
+    },
+    ...{ plan, storage, vms, base, agent, signal, emit: (event) => events.push(event) },
     hooks: () => ({ signal, onProgress: () => undefined }),
   }).catch((error: unknown) => error)
   return { outcome, steps, events }
@@ -78,24 +84,14 @@ it('a host that cannot be asked whether it has the template keeps no other from 
   ])
 })
 
-it('a machine whose record cannot be read keeps no other from what it alone has', async () => {
+it('a machine whose image is not to be used keeps no other from what it alone has', async () => {
   const { outcome } = await fetched({
-    vmRecord: (vm) => (vm === 'vm1' ? Promise.reject(failure('no record')) : Promise.resolve({ generation: 1 })),
+    require: (vm) => {
+      if (vm === 'vm1') throw failure('another template')
+    },
   })
-  expect(outcome).toMatchObject({ message: 'cannot fetch 1 of 4:\n  vm1: no record' })
+  expect(outcome).toMatchObject({ message: 'cannot fetch 1 of 4:\n  vm1: another template' })
   expect((outcome as { parts: object[] }).parts.at(-1)).toMatchObject({ name: 'vm2', result: { copiedBytes: 1 } })
-})
-
-it('asks the storage about 64 machines at the same time at most', async () => {
-  let [present, most] = [0, 0]
-  const vmRecord = async (): Promise<object> => {
-    most = Math.max(most, ++present)
-    await turn()
-    present--
-    return { generation: 0 }
-  }
-  expect((await fetched({ vmCount: 100, vmRecord })).outcome).toMatchObject({ vms: [] })
-  expect(most).toBe(64)
 })
 
 it.each([
