@@ -15,7 +15,15 @@ const PATH = {
   $comment: 'an absolute path without commas',
 }
 
-const WORDS = { type: 'array', maxItems: 256, items: { type: 'string', maxLength: 4096 } }
+/** A word of a command line: a program cannot be started without a name, nor with a NUL, which ends words. */
+const WORD = {
+  type: 'string',
+  maxLength: 4096,
+  pattern: '^[^\\u0000]+$',
+  $comment: 'one character or more, none of them NUL',
+}
+
+const WORDS = { type: 'array', maxItems: 256, items: WORD }
 
 const HOST = {
   through: {
@@ -42,7 +50,7 @@ const VM = {
     enum: ['auto', 'kvm', 'tcg'],
     description: 'Default auto: kvm where a test boot with it succeeds, otherwise tcg (software emulation)',
   },
-  qemu: { type: 'string', maxLength: 4096, description: 'Default qemu-system-x86_64' },
+  qemu: { ...WORD, description: 'Default qemu-system-x86_64' },
   kernel: PATH,
   initrd: PATH,
   append: { type: 'string', maxLength: 4096, description: "The kernel's command line" },

@@ -62,6 +62,15 @@ describe('the description of a cluster', () => {
     [`${SMALL}    host: z\n`, 'line 6, column 11: a is to run on z, which is not among the hosts'],
     [`${SMALL}  - name: a\n`, 'line 6, column 11: two virtual machines have the name a'],
     [`${SMALL}hosts: [{name: n}, {name: n}]\n`, 'line 6, column 27: two hosts have the name n'],
+    [`${SMALL}    qemu: ''\n`, 'line 6, column 11: vms.0.qemu must be one character or more, none of them NUL, got ""'],
+    [`${SMALL}    arguments: ["a\\0b"]\n`, 'vms.0.arguments.0 must be one character or more, none of them NUL'],
+    [`${SMALL}hosts: [{name: n, through: ['']}]\n`, 'hosts.0.through.0 must be one character or more'],
+    [`${SMALL}hosts: [{name: n, program: ['']}]\n`, 'hosts.0.program.0 must be one character or more'],
+    [`${SMALL}transfer: {sender: n}\n`, 'line 6, column 20: n is to send, and is not among the hosts'],
+    [
+      `${SMALL}hosts: [{name: n}]\ntransfer: {sender: n}\n`,
+      'line 7, column 20: n is to send a file of this machine; only a template in Ceph can be sent by a host',
+    ],
     [
       `${SMALL}  - name: a/b\n`,
       'vms.1.name must be 1 to 40 letters, digits, dots, underscores and hyphens, the first a letter or digit, got "a/b"',

@@ -35,5 +35,5 @@ it('keeps that a cap was lifted, so that the one of the description does not com
   writeFileSync(at('t.raw'), 'template')
   const text = `{cluster: c, storage: {template: "file:${at('t.raw')}"}, vms: [{name: a}]}`
   await new Deployer(parseCluster(text, 'the test')).setMaxBitrate(undefined)
-  expect(readFileSync(at('t.raw.skilfish/c/cluster.json'), 'utf8')).toBe('{"maxBitrate":null}')
+  expect(readFileSync(at('t.raw.skilfish/c/_cluster.json'), 'utf8')).toBe('{"maxBitrate":null}')
 })
