@@ -1,5 +1,12 @@
 export { EXIT_STATUS, SkilfishError, type ErrorCode } from './errors.ts'
-export { isIncompleteTarget, openSink, openSource, type SinkOptions, type UdpSocketFacts } from './io/index.ts'
+export {
+  isIncompleteTarget,
+  openSink,
+  openSource,
+  type SinkOptions,
+  type SourceOptions,
+  type UdpSocketFacts,
+} from './io/index.ts'
 export { formatBitrate, parseBitrate } from './ratelimit/index.ts'
 export {
   receive,

@@ -14,6 +14,12 @@ import { ByteStreamSource } from './stream-source.ts'
 /** Bytes asked of a character device or a redirected file at once. A pipe gives at most 64 KiB at a time. */
 const READ_BYTES = 1024 * 1024
 
+/** How a source is opened. */
+export interface SourceOptions {
+  /** Path of Ceph's configuration, for RBD images. Default: what `rbd` looks at by itself, `CEPH_CONF` and then `/etc/ceph`. */
+  readonly cephConf?: string
+}
+
 /**
  * Opens what is to be sent, for reading only.
  *
@@ -31,8 +37,8 @@ const READ_BYTES = 1024 * 1024
  * @throws SkilfishError SOURCE_NOT_FOUND, SOURCE_DENIED, SOURCE_BUSY, SOURCE_FAILED; SOURCE_UNSUPPORTED for folders, sockets and terminals;
  * OPTION_INVALID, RBD_MISSING and RBD_UNREACHABLE for RBD images.
  */
-export async function openSource(path: string): Promise<ImageSource> {
-  if (isRbdName(path)) return RbdSource.open(path)
+export async function openSource(path: string, options: SourceOptions = {}): Promise<ImageSource> {
+  if (isRbdName(path)) return RbdSource.open(path, options)
   if (path === '-') {
     if (process.stdin.isTTY) throw unsupported('standard input', 'a terminal')
     return new ByteStreamSource('standard input', process.stdin)

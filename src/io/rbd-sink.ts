@@ -2,7 +2,7 @@ import { SkilfishError } from '../errors.ts'
 import { encodeRbdRecord, parseRbdName, type WritableRbdRecord } from '../rbd/index.ts'
 import type { ImageFacts, ImageSink } from '../sparse/index.ts'
 import type { Program } from './program.ts'
-import { RbdTool, type RbdPatience } from './rbd-tool.ts'
+import { RbdTool, type RbdToolOptions } from './rbd-tool.ts'
 import { targetError } from './storage-error.ts'
 
 /** The key in an image's metadata that tells what a sink has done: `incomplete` or `complete`, and the id of what was received. */
@@ -47,13 +47,13 @@ export class RbdSink implements ImageSink {
    * @param isZeroed an existing image reads as zeros already
    * @throws SkilfishError OPTION_INVALID, TARGET_NOT_FOUND, TARGET_DENIED, TARGET_BUSY, TARGET_FAILED, RBD_MISSING, RBD_UNREACHABLE
    */
-  static async prepare(text: string, isZeroed: boolean, patience?: RbdPatience): Promise<RbdSink> {
+  static async prepare(text: string, isZeroed: boolean, options?: RbdToolOptions): Promise<RbdSink> {
     const name = parseRbdName(text)
     if (name.snapshot !== undefined) {
       const wanted = 'a snapshot never changes; name the image alone'
       throw new SkilfishError('OPTION_INVALID', `cannot receive to ${text}: ${wanted}`)
     }
-    const sink = new RbdSink(text, new RbdTool(text, name, 'TARGET', patience), isZeroed)
+    const sink = new RbdSink(text, new RbdTool(text, name, 'TARGET', options), isZeroed)
     await sink.#examine()
     return sink
   }

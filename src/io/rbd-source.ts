@@ -2,7 +2,7 @@ import { SkilfishError } from '../errors.ts'
 import { parseRbdName, RbdReader, type RbdRecord } from '../rbd/index.ts'
 import type { Extent, StreamSource } from '../sparse/index.ts'
 import type { Program } from './program.ts'
-import { RbdTool, type RbdPatience } from './rbd-tool.ts'
+import { RbdTool, type RbdToolOptions } from './rbd-tool.ts'
 
 /**
  * An RBD image or a snapshot of one as a source: what `rbd export-diff` yields of it, so that the cluster reads no holes.
@@ -26,9 +26,9 @@ export class RbdSource implements StreamSource {
    * @param text `rbd:[POOL/[NAMESPACE/]]IMAGE[@SNAPSHOT]`
    * @throws SkilfishError OPTION_INVALID, SOURCE_NOT_FOUND, SOURCE_DENIED, SOURCE_FAILED, RBD_MISSING, RBD_UNREACHABLE
    */
-  static async open(text: string, patience?: RbdPatience): Promise<RbdSource> {
+  static async open(text: string, options?: RbdToolOptions): Promise<RbdSource> {
     const name = parseRbdName(text)
-    const tool = new RbdTool(text, name, 'SOURCE', patience)
+    const tool = new RbdTool(text, name, 'SOURCE', options)
     const found = await tool.find()
     if (found === undefined) {
       const wanted = 'name an existing image (see rbd ls)'
@@ -41,7 +41,7 @@ export class RbdSource implements StreamSource {
 
   /** Zeros that the cluster holds are left out: no byte of an image is there before, so a hole says the same. */
   async *extents(): AsyncGenerator<Extent, void, void> {
-    const program = this.#tool.start('export-diff', ['--path', '-'])
+    const program = this.#tool.start('export-diff', ['--path', '-', ...this.#tool.limits])
     this.#program = program
     const reader = new RbdReader(`the diff of ${this.label}`)
     const chunks = program.stdout[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>

@@ -17,6 +17,19 @@ export interface RbdPatience {
 /** A cluster in which an OSD has died answers again within some 30 s. An empty image of 1 TiB yields its first byte after 20 s. */
 const RBD_PATIENCE: RbdPatience = { commandMs: 60_000, silenceMs: 60_000 }
 
+export interface RbdToolOptions {
+  readonly patience?: RbdPatience
+  /** Path of Ceph's configuration. Default: what `rbd` looks at by itself. */
+  readonly cephConf?: string
+}
+
+/** Options of `rbd` that limit how long the cluster may take to answer each single request. Without them it is waited for without end. */
+export const rbdLimits = (seconds: number): readonly string[] =>
+  ['client-mount-timeout', 'rados-mon-op-timeout', 'rados-osd-op-timeout'].flatMap((name) => [
+    `--${name}`,
+    String(seconds),
+  ])
+
 type Side = 'SOURCE' | 'TARGET'
 
 /** `rbd` ends with the error number of what failed. */
@@ -46,21 +59,31 @@ const place = ({ pool, namespace, image, snapshot }: RbdName): string[] => [
 ]
 
 /**
- * The program `rbd` for one image. Which cluster, which user and which key are its own affair: it looks at `/etc/ceph`, and at
- * `CEPH_CONF` and `CEPH_ARGS` in the environment.
+ * The program `rbd` for one image. Which cluster, which user and which key are its own affair, unless it is told a
+ * configuration: it looks at `/etc/ceph`, and at `CEPH_CONF` and `CEPH_ARGS` in the environment.
  */
 export class RbdTool {
   readonly #label: string
   readonly #name: RbdName
   readonly #side: Side
   readonly #patience: RbdPatience
+  readonly #conf: readonly string[]
 
   /** @param label the image for messages */
-  constructor(label: string, name: RbdName, side: Side, patience: RbdPatience = RBD_PATIENCE) {
+  constructor(label: string, name: RbdName, side: Side, { patience = RBD_PATIENCE, cephConf }: RbdToolOptions = {}) {
     this.#label = label
     this.#name = name
     this.#side = side
     this.#patience = patience
+    this.#conf = cephConf === undefined ? [] : ['--conf', cephConf]
+  }
+
+  /**
+   * Options for a command that is waited for {@link patiently}: it gives a request up when a cluster that has stopped altogether would have
+   * been given up too.
+   */
+  get limits(): readonly string[] {
+    return rbdLimits(Math.ceil((this.#patience.silenceMs + this.#patience.commandMs) / 1000))
   }
 
   /**
@@ -118,7 +141,7 @@ export class RbdTool {
 
   /** Starts a command that reads or writes a stream. */
   start(command: string, options: readonly string[]): Program {
-    return new Program(RBD, [command, '--no-progress', ...place(this.#name), ...options])
+    return new Program(RBD, [command, '--no-progress', ...this.#conf, ...place(this.#name), ...options])
   }
 
   /**
@@ -169,7 +192,7 @@ export class RbdTool {
   }
 
   #run(command: string, options: readonly string[], name: RbdName): Promise<ProgramRun> {
-    return runProgram(RBD, [...command.split(' '), ...place(name), ...options], this.#patience.commandMs)
+    return runProgram(RBD, [...command.split(' '), ...this.#conf, ...place(name), ...options], this.#patience.commandMs)
   }
 
   #strange(command: string, stdout: string): SkilfishError {

@@ -167,17 +167,46 @@ describe('an RBD image as a source', () => {
   })
 
   it('waits for a cluster that hangs as long as it answers in time, and gives up when it does not', async () => {
-    const patient = await RbdSource.open('rbd:disk@one', { commandMs: 60_000, silenceMs: 200 })
+    const patient = await RbdSource.open('rbd:disk@one', { patience: { commandMs: 60_000, silenceMs: 200 } })
     const patience = patienceUntilHung()
-    const impatient = await RbdSource.open('rbd:disk@one', patience)
+    const impatient = await RbdSource.open('rbd:disk@one', { patience })
     ceph.pause()
     patience.commandMs = 2000
     try {
       const late = collect(patient.extents())
       await expectFailure(collect(impatient.extents()), 'RBD_UNREACHABLE', 'rbd info did not end within 2 s')
-      await expectFailure(RbdSource.open('rbd:disk', patience), 'RBD_UNREACHABLE', 'cannot look at rbd:disk')
+      await expectFailure(RbdSource.open('rbd:disk', { patience }), 'RBD_UNREACHABLE', 'cannot look at rbd:disk')
       ceph.resume()
       expect(digest((await late).image)).toBe(digest(exported('rbd/disk@one')))
+    } finally {
+      ceph.resume()
+    }
+  })
+
+  it('may be read as slowly as one likes', async () => {
+    // A request of the cluster may take 2 s.
+    const source = await RbdSource.open('rbd:disk@one', { patience: { commandMs: 1000, silenceMs: 1000 } })
+    const extents = source.extents()
+    const first = await extents.next()
+    await new Promise((resolve) => setTimeout(resolve, 5000))
+    expect(first.done).toBe(false)
+    let last = first.value
+    for await (const extent of extents) last = extent
+    expect(last!.offset).toBeGreaterThan(20 * MIB)
+  })
+
+  it('whose requests the cluster leaves waiting is given up by rbd itself', async () => {
+    const patience = { commandMs: 1000, silenceMs: 1000 }
+    const source = await RbdSource.open('rbd:disk@one', { patience })
+    ceph.pause()
+    try {
+      const read = collect(source.extents())
+      read.catch(() => undefined)
+      // The question whether the cluster answers is not what ends it.
+      patience.commandMs = 60_000
+      await new Promise((resolve) => setTimeout(resolve, 6000))
+      ceph.resume()
+      await expectFailure(read, 'RBD_UNREACHABLE', 'cannot read rbd:disk@one: rbd export-diff says')
     } finally {
       ceph.resume()
     }
@@ -296,7 +325,7 @@ describe('an RBD image as a sink', () => {
 
   it('in a cluster that hangs is given up', async () => {
     const patience = patienceUntilHung()
-    const sink = await RbdSink.prepare('rbd:hanging', false, patience)
+    const sink = await RbdSink.prepare('rbd:hanging', false, { patience })
     await sink.open(facts('x', SIZE_BYTES))
     ceph.pause()
     patience.commandMs = 2000

@@ -1,10 +1,10 @@
 import { constants } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
-import { SkilfishError } from '../../errors.ts'
-import { openSource, runProgram, systemReason } from '../../io/index.ts'
+import { SkilfishError, type ErrorCode } from '../../errors.ts'
+import { openSource, rbdLimits, runProgram, systemReason } from '../../io/index.ts'
 import type { BlockNodeOptions } from '../../qmp/index.ts'
 import { parseRbdName, type RbdName } from '../../rbd/index.ts'
-import type { ImageRange } from '../extents.ts'
+import { RangeList, type ImageRange } from '../extents.ts'
 import { acquireLease, LEASE_MS, type LeasePlace, type LeaseRecord } from './lease.ts'
 import {
   generationOf,
@@ -36,10 +36,7 @@ const PARTIAL_SUFFIX = '~part'
 const { errno } = constants
 
 /** Options for that. Otherwise a stopped cluster is waited for without end. */
-const PATIENCE = ['client-mount-timeout', 'rados-mon-op-timeout', 'rados-osd-op-timeout'].flatMap((name) => [
-  `--${name}`,
-  String(ANSWER_TIMEOUT_SECONDS),
-])
+const PATIENCE = rbdLimits(ANSWER_TIMEOUT_SECONDS)
 
 /** A Ceph cluster, through `rbd`: machines are clones of the template's snapshot, in its pool, named `CLUSTER.VM`. */
 export class RbdStorage implements Storage {
@@ -58,16 +55,13 @@ export class RbdStorage implements Storage {
       const wanted = 'name a snapshot (IMAGE@SNAPSHOT), as an image may change'
       throw new SkilfishError('CLUSTER_INVALID', `cannot use ${text} as a template; ${wanted}`)
     }
-    // The source of the library asks the environment.
-    if (conf !== undefined) process.env['CEPH_CONF'] = conf
   }
 
   async template(): Promise<Template> {
-    const source = await openSource(this.#text)
-    await source.close?.()
+    const source = await openSource(this.#text, this.#conf === undefined ? {} : { cephConf: this.#conf })
     const { identity, sizeBytes } = source
     if (identity === undefined || sizeBytes === undefined) throw new TypeError('a snapshot has an identity and a size')
-    return { name: `${this.#name.image}@${this.#name.snapshot ?? ''}`, identity, sizeBytes, source: this.#text }
+    return { name: `${this.#name.image}@${this.#name.snapshot ?? ''}`, identity, sizeBytes, source }
   }
 
   async acquireLease(wait: LeaseWait): Promise<Lease> {
@@ -176,10 +170,14 @@ export class RbdStorage implements Storage {
 
   async uniqueRanges(vm: string, generation: number): Promise<readonly ImageRange[]> {
     if (generation === 0) return []
-    const args = ['diff', '--format', 'json', '--from-snap', snapshotName(0)]
-    const text = await this.#rbd([...args, this.#spec(this.#image(vm), snapshotName(generation))])
-    const entries = JSON.parse(text) as { offset: number; length: number }[]
-    return entries.map(({ offset, length }) => ({ offset, lengthBytes: length }))
+    const list = new RangeList()
+    const args = ['diff', '--from-snap', snapshotName(0), this.#spec(this.#image(vm), snapshotName(generation))]
+    // As a table, since in JSON all is one line, of any length.
+    await this.#rbd(args, [], (line) => {
+      const range = diffRange(line)
+      if (range !== undefined) list.add(range)
+    })
+    return list.ranges
   }
 
   #leasePlace(marker: string): LeasePlace {
@@ -246,21 +244,38 @@ export class RbdStorage implements Storage {
     return value === undefined ? undefined : (JSON.parse(value) as Value)
   }
 
-  /** @returns what it printed, or `allowed` when it ended with one of the error numbers that may be */
-  async #rbd(args: readonly string[], allowed: readonly number[] = []): Promise<string> {
+  /**
+   * @param onLine gets each line that it prints instead, where there may be more than 4 MiB of them
+   * @returns what it printed, or `allowed` when it ended with one of the error numbers that may be
+   */
+  async #rbd(
+    args: readonly string[],
+    allowed: readonly number[] = [],
+    onLine?: (line: string) => void,
+  ): Promise<string> {
     const conf = this.#conf === undefined ? [] : ['--conf', this.#conf]
-    const { end, stdout, said } = await runProgram('rbd', [...conf, ...PATIENCE, ...args], TIMEOUT_MS)
+    const { end, stdout, said } = await runProgram('rbd', [...conf, ...PATIENCE, ...args], TIMEOUT_MS, onLine)
     if (end.kind === 'exited' && end.status === 0) return stdout
     if (end.kind === 'exited' && allowed.includes(end.status)) return 'allowed'
     if (end.kind === 'not-started') {
       throw new SkilfishError('RBD_MISSING', `cannot run rbd: ${systemReason(end.cause)}; it must be installed`)
     }
+    const fail = (code: ErrorCode, reason: string): SkilfishError =>
+      new SkilfishError(code, `cannot have Ceph do rbd ${args.slice(0, 2).join(' ')}: ${reason}`)
     const isUnreachable = end.kind === 'exited' && end.status === errno.ETIMEDOUT
     if (isUnreachable || said.includes("couldn't connect to the cluster")) {
-      const text = `cannot have Ceph do rbd ${args.slice(0, 2).join(' ')}: the cluster does not answer (${said})`
-      throw new SkilfishError('RBD_UNREACHABLE', text)
+      throw fail('RBD_UNREACHABLE', `the cluster does not answer (${said})`)
     }
-    const reason = end.kind === 'exited' ? said || `status ${end.status}` : end.kind
-    throw new SkilfishError('STORAGE_FAILED', `cannot have Ceph do rbd ${args.slice(0, 2).join(' ')}: ${reason}`)
+    if (end.kind === 'stopped') throw fail('STORAGE_FAILED', `it ${end.reason}`)
+    if (end.kind === 'killed') throw fail('STORAGE_FAILED', `it was ended by ${end.signal}`)
+    throw fail('STORAGE_FAILED', said || `status ${end.status}`)
   }
+}
+
+/** Reads a line of the table that `rbd diff` prints: offset, length, and whether there is data or zeros now. @returns undefined for its head */
+function diffRange(line: string): ImageRange | undefined {
+  const [, offset, lengthBytes] = /^\s*(\d+)\s+(\d+)\s+(?:data|zero)\s*$/.exec(line) ?? []
+  if (offset !== undefined) return { offset: Number(offset), lengthBytes: Number(lengthBytes) }
+  if (/^\s*(Offset\s+Length\s+Type\s*)?$/.test(line)) return undefined
+  throw new SkilfishError('STORAGE_FAILED', `cannot have Ceph do rbd diff: it printed ${JSON.stringify(line)}`)
 }

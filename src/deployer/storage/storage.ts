@@ -1,5 +1,6 @@
 import type { ImageRange } from '../extents.ts'
 import type { RemoteImage } from '../host-protocol.ts'
+import type { ImageSource } from '../../sparse/index.ts'
 
 /** What the storage knows of a template. */
 export interface Template {
@@ -8,8 +9,8 @@ export interface Template {
   /** What no other content has. */
   readonly identity: string
   readonly sizeBytes: number
-  /** What a sender opens to read it. */
-  readonly source: string
+  /** What a sender reads it from: a path that it opens, or a source that holds nothing until it is read. */
+  readonly source: string | ImageSource
 }
 
 /** What is kept with the image of a virtual machine, so that any machine that reaches the storage can go on. */
