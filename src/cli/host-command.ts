@@ -68,16 +68,17 @@ export async function runHostCommand(): Promise<number> {
 }
 
 /**
- * Reads the first line of standard input; calls `onOrder` for what follows, and `onGone` when that ends or nothing more has come for too
- * long.
+ * Reads the first line of standard input, of any length; calls `onOrder` for what follows, and `onGone` when that ends or nothing more has
+ * come for too long.
  */
 function firstLine(onGone: () => void, onOrder: (order: StepOrder) => void): Promise<string | undefined> {
   let isFirst = true
   return new Promise((resolve) => {
     const silence = setTimeout(onGone, SILENCE_MS)
+    // A request may have some 50 MB, and the way here be slow.
+    process.stdin.on('data', () => silence.refresh())
     createInterface({ input: process.stdin })
       .on('line', (line) => {
-        silence.refresh()
         if (isFirst) resolve(line)
         else if (line !== '') onOrder(JSON.parse(line) as StepOrder)
         isFirst = false

@@ -86,6 +86,18 @@ it.runIf(process.platform === 'linux')('machines that a host boots do not give w
   expect(existsSync(join(vm, 'd-left'))).toBe(false)
 })
 
+it('a host takes a request with as many ranges as there may be', async () => {
+  const ranges = Array.from({ length: 1024 * 1024 }, (_, index) => ({
+    offset: 2 ** 40 + index * 65_536,
+    lengthBytes: 65_536,
+  }))
+  const { ended } = host({
+    ...{ step: 'fetch-unique', folder: at('host'), cluster: 'test', vm: 'vm1', generation: 1, bytesPerSec: 0, ranges },
+    ...{ base: { key: 'template', identity: 'none', sizeBytes: 4096 }, remote: { driver: 'null-co' } },
+  })
+  expect((await ended).stdout.toString()).toContain('"code":"BASE_UNFIT"')
+})
+
 /** A host that is asked for a step. */
 function host(request: object): Program {
   const program = start('skilfish', ['host'])

@@ -38,6 +38,24 @@ describe('a program that is run to its end', () => {
     })
   })
 
+  it('may print any number of lines when they are wanted one by one', async () => {
+    let count = 0
+    const onLine = (line: string): void => {
+      if (line === String(count + 1)) count++
+    }
+    const { end, stdout } = await runProgram('sh', ['-c', 'seq 1000000; printf rest'], 30_000, onLine)
+    expect({ end, stdout, count }).toEqual({ end: { kind: 'exited', status: 0 }, stdout: 'rest', count: 1_000_000 })
+  })
+
+  it('is ended when a line is too long, or not what is expected', async () => {
+    const { end } = await runProgram('cat', ['/dev/zero'], 30_000, () => undefined)
+    expect(end).toEqual({ kind: 'stopped', reason: 'printed a line of more than 4194304 bytes' })
+    const unexpected = runProgram('yes', [], 30_000, (line) => {
+      throw new Error(`not ${line}`)
+    })
+    await expect(unexpected).rejects.toThrow('not y')
+  })
+
   it('takes arguments as they are', async () => {
     expect((await runProgram('printf', ['%s|', '$(id)', 'a b', '*'], 30_000)).stdout).toBe('$(id)|a b|*|')
   })
