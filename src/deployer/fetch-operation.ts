@@ -101,7 +101,7 @@ async function multicast(
   const { sender } = plan.transfer
   // Anybody may know the identity of a template. Without a key of the description, this one is for those alone that are asked to receive.
   const key = plan.transfer.key === undefined ? { freshKey: randomBytes(GROUP_KEY_BYTES).toString('hex') } : {}
-  const { source } = await storage.template()
+  const { source, cephConf } = await storage.template()
   let cap = await capOf(request)
   const gone = new AbortController()
   const giveUp = AbortSignal.any([signal, gone.signal])
@@ -109,6 +109,7 @@ async function multicast(
   const place = placeOf(plan.transfer, sender === undefined ? plan.transfer.interface : agent(sender).plan.interface)
   const sendRequest = {
     ...{ step: 'send' as const, source, base, place, ...key, receiverCount: hosts.length },
+    ...(cephConf === undefined ? {} : { cephConf }),
     ...(cap === undefined ? {} : { maxBitrate: cap }),
   }
   const sendHooks: StepHooks = {

@@ -74,8 +74,9 @@ export type StepRequest =
     }
   | {
       readonly step: 'send'
-      /** What is opened there to read the template. */
+      /** What is opened there to read the template, and the configuration of Ceph for that, at the same path everywhere. */
       readonly source: string
+      readonly cephConf?: string
       readonly base: BaseName
       readonly place: TransferPlace
       readonly freshKey?: string

@@ -1,6 +1,6 @@
 import { mkdtemp, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { SkilfishError } from '../../errors.ts'
+import { SkilfishError, type ErrorCode } from '../../errors.ts'
 import { makeFolder, syncFolder, systemReason } from '../../io/index.ts'
 import type { RemoteImage } from '../host-protocol.ts'
 
@@ -83,23 +83,22 @@ export interface VmJournal {
   readonly committedAs?: number
 }
 
-/** Reads a small JSON file. @returns undefined when it is not there */
-export async function readJson<Value>(path: string): Promise<Value | undefined> {
+/** Reads a small JSON file. @returns undefined when it is not there @throws SkilfishError with `code` */
+export async function readJson<Value>(path: string, code: ErrorCode = 'HOST_FAILED'): Promise<Value | undefined> {
   try {
     return JSON.parse(await readFile(path, 'utf8')) as Value
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw failed(`read ${path}`, error)
+    throw failed(code, `read ${path}`, error)
   }
 }
 
-function failed(action: string, cause: unknown): SkilfishError {
-  const reason = systemReason(cause)
-  return new SkilfishError('HOST_FAILED', `cannot ${action}: ${reason}`, { cause })
+function failed(code: ErrorCode, action: string, cause: unknown): SkilfishError {
+  return new SkilfishError(code, `cannot ${action}: ${systemReason(cause)}`, { cause })
 }
 
-/** Writes a small JSON file so that a crash leaves the old one or the new one. */
-export async function writeJson(path: string, value: object): Promise<void> {
+/** Writes a small JSON file so that a crash leaves the old one or the new one. @throws SkilfishError with `code` */
+export async function writeJson(path: string, value: object, code: ErrorCode = 'HOST_FAILED'): Promise<void> {
   const temporary = `${path}.new`
   try {
     await makeFolder(dirname(path))
@@ -107,7 +106,8 @@ export async function writeJson(path: string, value: object): Promise<void> {
     await rename(temporary, path)
     await syncFolder(dirname(path))
   } catch (error) {
-    throw failed(`write ${path}`, error)
+    await remove(temporary).catch(() => undefined)
+    throw failed(code, `write ${path}`, error)
   }
 }
 

@@ -1,3 +1,4 @@
+import { openSource } from '../../io/index.ts'
 import { ReceiversFailedError, send } from '../../sender/index.ts'
 import type { StepHooks, StepRequest, StepResults } from '../host-protocol.ts'
 
@@ -7,11 +8,12 @@ const START_TIMEOUT_MS = 120_000
 
 /** Sends a template to hosts that begin to listen meanwhile. What fails at them they tell themselves. */
 export async function sendBase(
-  { source, base, place, freshKey, receiverCount, maxBitrate }: StepRequest & { step: 'send' },
+  { source, cephConf, base, place, freshKey, receiverCount, maxBitrate }: StepRequest & { step: 'send' },
   { signal, onProgress, onCapChange }: StepHooks,
 ): Promise<StepResults['send']> {
+  const opened = await openSource(source, cephConf === undefined ? {} : { cephConf })
   const handle = send({
-    ...{ source, imageId: base.identity, ...place, minReceivers: receiverCount },
+    ...{ source: opened, imageId: base.identity, ...place, minReceivers: receiverCount },
     ...(freshKey === undefined ? {} : { key: Buffer.from(freshKey, 'hex') }),
     ...{ maxWaitMs: GATHER_MS, startTimeoutMs: START_TIMEOUT_MS, signal },
     ...(maxBitrate === undefined ? {} : { maxBitrate }),

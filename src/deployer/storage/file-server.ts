@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
@@ -14,6 +15,7 @@ import { SkilfishError } from '../../errors.ts'
 import { makeFolder } from '../../io/index.ts'
 import { runTool } from '../host/tool.ts'
 import { waitForExit } from '../host/qemu-process.ts'
+import { told } from './files.ts'
 
 /** Where hosts reach the machine that has the files. */
 export interface ListenPlace {
@@ -23,6 +25,16 @@ export interface ListenPlace {
 
 const DAEMON = 'qemu-storage-daemon'
 const TEMPLATE = 'template'
+
+/** How a machine's image is offered. */
+type Access = 'read' | 'write'
+
+/** What the export is called. */
+const exportOf = (vm: string, access: Access): string => `${vm}-${access}`
+
+/** The node and the export's id. QEMU wants a letter first, and at most 31 characters; machines may have more, and begin with a digit. */
+const nodeOf = (vm: string, access: Access): string =>
+  `vm-${createHash('sha256').update(vm).digest('hex').slice(0, 16)}-${access}`
 
 /** How long it may take to end, milliseconds. */
 const STOP_TIMEOUT_MS = 30_000
@@ -55,7 +67,7 @@ export class FileServer {
   }
 
   /** Offers a machine's image, to read or to write but not both: who wants to read what is written reads through the same export. */
-  offer(vm: string, path: string, access: 'read' | 'write'): Promise<BlockNodeOptions> {
+  offer(vm: string, path: string, access: Access): Promise<BlockNodeOptions> {
     return this.#inTurn(() => this.#offer(vm, path, access))
   }
 
@@ -84,23 +96,25 @@ export class FileServer {
     return result
   }
 
-  async #offer(vm: string, path: string, access: 'read' | 'write'): Promise<BlockNodeOptions> {
+  async #offer(vm: string, path: string, wanted: Access): Promise<BlockNodeOptions> {
     const qmp = await this.#ensure()
     try {
       const nodes = (await queryBlockNodes(qmp)).map(({ nodeName }) => nodeName)
-      const name = access === 'read' && nodes.includes(`${vm}-write`) ? `${vm}-write` : `${vm}-${access}`
-      if (!nodes.includes(name)) {
+      const access = nodes.includes(nodeOf(vm, 'write')) ? 'write' : wanted
+      const nodeName = nodeOf(vm, access)
+      const name = exportOf(vm, access)
+      if (!nodes.includes(nodeName)) {
         await this.#remove(qmp, nodes, vm)
         const isReadOnly = access === 'read'
         const file: BlockNodeOptions = { driver: 'file', filename: path, 'read-only': isReadOnly }
         await addBlockNode(qmp, {
           driver: 'qcow2',
-          'node-name': name,
+          'node-name': nodeName,
           file,
           backing: TEMPLATE,
           'read-only': isReadOnly,
         })
-        await addNbdExport(qmp, { id: name, nodeName: name, name, isWritable: !isReadOnly })
+        await addNbdExport(qmp, { id: nodeName, nodeName, name, isWritable: !isReadOnly })
       }
       return this.#place(name)
     } finally {
@@ -111,14 +125,18 @@ export class FileServer {
   async stop(): Promise<void> {
     const qmp = await this.#connect()
     if (qmp === undefined) return
-    const pid = Number(await readFile(join(this.#folder, 'server.pid'), 'utf8'))
-    await qmp.execute('quit').catch(() => undefined)
-    qmp.close()
-    await waitForExit(pid, STOP_TIMEOUT_MS)
+    try {
+      const path = join(this.#folder, 'server.pid')
+      const pid = Number(await told(`read ${path}`, readFile(path, 'utf8')))
+      await qmp.execute('quit').catch(() => undefined)
+      await waitForExit(pid, STOP_TIMEOUT_MS)
+    } finally {
+      qmp.close()
+    }
   }
 
   async #remove(qmp: QmpClient, nodes: readonly string[], vm: string): Promise<void> {
-    for (const name of [`${vm}-read`, `${vm}-write`].filter((one) => nodes.includes(one))) {
+    for (const name of [nodeOf(vm, 'read'), nodeOf(vm, 'write')].filter((one) => nodes.includes(one))) {
       await deleteNbdExport(qmp, name, STOP_TIMEOUT_MS)
       await deleteBlockNode(qmp, name)
     }
@@ -138,7 +156,7 @@ export class FileServer {
 
   /** Not beside one that hangs: a second would take its socket, and then fail. */
   async #start(): Promise<QmpClient> {
-    await makeFolder(this.#folder)
+    await told(`make ${this.#folder}`, makeFolder(this.#folder))
     const pid = Number(await readFile(join(this.#folder, 'server.pid'), 'utf8').catch(() => 'none'))
     const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
     if (commandLine.includes(this.#socket)) {

@@ -1,13 +1,15 @@
-import { open, readdir, readFile, rename, rm, stat, writeFile, type FileHandle } from 'node:fs/promises'
+import { open, readdir, readFile, stat, writeFile, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
-import { makeFolder, openSource, systemReason } from '../../io/index.ts'
+import { errnoName, makeFolder, openSource } from '../../io/index.ts'
 import type { BlockNodeOptions } from '../../qmp/index.ts'
 import type { ImageRange } from '../extents.ts'
-import { readJson, removeIfEmpty, writeJson } from '../host/host-folder.ts'
+import { removeIfEmpty } from '../host/host-folder.ts'
+import { mappedRanges } from '../host/image-map.ts'
 import { runTool } from '../host/tool.ts'
 import { FileServer, type ListenPlace } from './file-server.ts'
-import { acquireLease, type LeasePlace, type LeaseRecord } from './lease.ts'
+import { readJson, rename, rm, told, writeJson } from './files.ts'
+import { acquireLease, LEASE_MS, type LeasePlace, type LeaseRecord } from './lease.ts'
 import {
   generationOf,
   isOutdated,
@@ -90,6 +92,8 @@ export class FileStorage implements Storage {
       throw new SkilfishError(CODE, `cannot make ${image}: it is there, without a record; move it away`)
     }
     await rm(partial, { force: true })
+    // QEMU's program writes to what is there, and would let everybody read what it makes.
+    await told(`make ${partial}`, writeFile(partial, '', { mode: 0o600 }))
     const backing = ['-F', 'raw', '-b', this.#path]
     await runTool(CODE, 'qemu-img', ['create', '-q', '-f', 'qcow2', ...backing, partial])
     await runTool(CODE, 'qemu-img', ['snapshot', '-c', snapshotName(0), partial])
@@ -106,7 +110,8 @@ export class FileStorage implements Storage {
   }
 
   async removeCluster(): Promise<void> {
-    const names = await readdir(this.#folder).catch((): string[] => [])
+    const names = await readdir(this.#folder).catch(unlessMissing(`read ${this.#folder}`))
+    if (names === undefined) return
     if (names.some((name) => name.endsWith('.qcow2'))) return
     await this.#server.stop()
     await rm(this.#clusterRecord, { force: true })
@@ -150,11 +155,7 @@ export class FileStorage implements Storage {
 
   async uniqueRanges(vm: string, generation: number): Promise<readonly ImageRange[]> {
     if (generation === 0) return []
-    const text = await runTool(CODE, 'qemu-img', ['map', '-U', '--output=json', this.#image(vm)])
-    const entries = JSON.parse(text) as { start: number; length: number; depth: number; present: boolean }[]
-    return entries
-      .filter(({ depth, present }) => depth === 0 && present)
-      .map(({ start, length }) => ({ offset: start, lengthBytes: length }))
+    return mappedRanges(CODE, ['-U', this.#image(vm)], ({ depth, present }) => depth === 0 && present)
   }
 
   async #snapshots(vm: string): Promise<readonly number[]> {
@@ -165,43 +166,56 @@ export class FileStorage implements Storage {
 
   /** @returns undefined when there is one */
   async #makeLease(path: string, attempts = 3): Promise<FileHandle | undefined> {
-    await makeFolder(this.#folder).catch((cause: unknown) => {
-      throw new SkilfishError(CODE, `cannot make ${this.#folder}: ${systemReason(cause)}`, { cause })
-    })
+    await told(`make ${this.#folder}`, makeFolder(this.#folder))
+    const opened = open(path, 'wx', 0o600)
     try {
-      return await open(path, 'wx')
-    } catch (cause) {
-      const { code } = cause as NodeJS.ErrnoException
-      if (code === 'EEXIST') return undefined
+      return await opened
+    } catch (error) {
+      if (errnoName(error) === 'EEXIST') return undefined
       // Whoever has given the lease back has just taken the empty folder away.
-      if (code === 'ENOENT' && attempts > 1) return this.#makeLease(path, attempts - 1)
-      throw new SkilfishError(CODE, `cannot make ${path}: ${systemReason(cause)}`, { cause })
+      if (errnoName(error) === 'ENOENT' && attempts > 1) return this.#makeLease(path, attempts - 1)
+      return told(`make ${path}`, opened)
     }
   }
 
   #leasePlace(path: string): LeasePlace {
     const read = async (at: string): Promise<LeaseRecord | undefined> => {
-      const text = await readFile(at, 'utf8').catch(() => undefined)
+      const text = await readFile(at, 'utf8').catch(unlessMissing(`read ${at}`))
       if (text === undefined) return undefined
       try {
         return JSON.parse(text) as LeaseRecord
       } catch {
         // Its owner died while it wrote it, or is about to go on: the file's time tells.
-        return { owner: 'another deployer', expiresMs: (await stat(at)).mtimeMs + 60_000 }
+        const file = await stat(at).catch(unlessMissing(`look at ${at}`))
+        return file === undefined ? undefined : { owner: 'another deployer', expiresMs: file.mtimeMs + LEASE_MS }
       }
     }
     return {
       take: async (record) => {
         const handle = await this.#makeLease(path)
         if (handle === undefined) return false
-        await handle.writeFile(JSON.stringify(record))
-        await handle.close()
-        return true
+        try {
+          await told(
+            `write ${path}`,
+            handle.writeFile(JSON.stringify(record)).finally(() => handle.close()),
+          )
+          return true
+        } catch (error) {
+          // An empty one would keep everybody out for a minute.
+          await rm(path, { force: true }).catch(() => undefined)
+          throw error
+        }
       },
       read: () => read(path),
       renew: async (record) => {
-        await writeFile(`${path}.${record.owner}`, JSON.stringify(record))
-        await rename(`${path}.${record.owner}`, path)
+        const fresh = `${path}.${record.owner}`
+        try {
+          await told(`write ${fresh}`, writeFile(fresh, JSON.stringify(record), { mode: 0o600 }))
+          await rename(fresh, path)
+        } catch (error) {
+          await rm(fresh, { force: true }).catch(() => undefined)
+          throw error
+        }
       },
       drop: async (owner) => {
         if ((await read(path))?.owner === owner) await rm(path, { force: true })
@@ -222,3 +236,9 @@ export class FileStorage implements Storage {
     return join(this.#folder, `${vm}.json`)
   }
 }
+
+/** For what is read of files that may not be there: then it is undefined. */
+const unlessMissing =
+  (action: string) =>
+  (error: unknown): Promise<undefined> =>
+    errnoName(error) === 'ENOENT' ? Promise.resolve(undefined) : told(action, Promise.reject(error as Error))

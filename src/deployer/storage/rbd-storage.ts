@@ -58,10 +58,16 @@ export class RbdStorage implements Storage {
   }
 
   async template(): Promise<Template> {
-    const source = await openSource(this.#text, this.#conf === undefined ? {} : { cephConf: this.#conf })
-    const { identity, sizeBytes } = source
+    const conf = this.#conf === undefined ? {} : { cephConf: this.#conf }
+    const { identity, sizeBytes } = await openSource(this.#text, conf)
     if (identity === undefined || sizeBytes === undefined) throw new TypeError('a snapshot has an identity and a size')
-    return { name: `${this.#name.image}@${this.#name.snapshot ?? ''}`, identity, sizeBytes, source }
+    return {
+      name: `${this.#name.image}@${this.#name.snapshot ?? ''}`,
+      identity,
+      sizeBytes,
+      source: this.#text,
+      ...conf,
+    }
   }
 
   async acquireLease(wait: LeaseWait): Promise<Lease> {

@@ -1,6 +1,5 @@
 import type { ImageRange } from '../extents.ts'
 import type { RemoteImage } from '../host-protocol.ts'
-import type { ImageSource } from '../../sparse/index.ts'
 
 /** What the storage knows of a template. */
 export interface Template {
@@ -9,8 +8,9 @@ export interface Template {
   /** What no other content has. */
   readonly identity: string
   readonly sizeBytes: number
-  /** What a sender reads it from: a path that it opens, or a source that holds nothing until it is read. */
-  readonly source: string | ImageSource
+  /** What a sender opens to read it, and the configuration of Ceph that it needs for that; undefined for Ceph's default, and for files. */
+  readonly source: string
+  readonly cephConf?: string
 }
 
 /** What is kept with the image of a virtual machine, so that any machine that reaches the storage can go on. */

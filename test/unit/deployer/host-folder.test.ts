@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, it } from 'vitest'
 import { runStep, type StepHooks } from '../../../src/deployer/index.ts'
@@ -29,6 +29,37 @@ it('that cannot be made is told at once', async () => {
   const receive = { step: 'receive', folder: '/proc/skilfish', base: BASE, place: {} } as const
   await expect(runStep(receive, HOOKS)).rejects.toMatchObject({ code: 'HOST_FAILED' })
 })
+
+it.each(['receive', 'boot'] as const)(
+  'is for this user alone at every level, when its first step is to %s',
+  async (step) => {
+    const [folder, hooks] = [at('above', 'host'), { ...HOOKS, signal: AbortSignal.abort(new Error('enough')) }]
+    const made = step === 'receive' ? ['bases'] : ['vms', 'vms/c', 'vms/c/a']
+    if (step === 'receive') {
+      await expect(runStep({ step, folder, base: BASE, place: {} }, hooks)).rejects.toThrow()
+    } else {
+      const hardware = { ...HARDWARE, qemu: '/nonexistent/qemu' }
+      const remote = { driver: 'file', filename: '/nonexistent/image' } as const
+      const request = {
+        step,
+        folder,
+        cluster: 'c',
+        vm: 'a',
+        image: 'i',
+        generation: 0,
+        sizeBytes: 4096,
+        remote,
+        base: BASE,
+        hardware,
+      }
+      await expect(runStep(request, hooks)).rejects.toMatchObject({ code: 'QEMU_FAILED' })
+    }
+    const modes = [at('above'), folder, ...made.map((name) => join(folder, name))].map(
+      (one) => statSync(one).mode & 0o777,
+    )
+    expect(new Set(modes)).toEqual(new Set([0o700]))
+  },
+)
 
 it('is left empty by those that remove its last machine and template', async () => {
   const [folder, vm] = [at('host'), at('host', 'vms', 'c', 'a')]

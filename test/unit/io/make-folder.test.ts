@@ -7,11 +7,12 @@ import { useTemporaryFolder } from './temporary-folder.ts'
 describe('a folder', () => {
   const at = useTemporaryFolder()
 
-  it('is made together with those above it, and left when it is there', async () => {
+  it('is made together with those above it, for this user alone, and left when it is there', async () => {
     const path = at('a', 'b', 'c')
-    await makeFolder(path, 0o700)
     await makeFolder(path)
-    expect([statSync(path).mode & 0o777, statSync(at('a')).mode & 0o777]).toEqual([0o700, 0o700])
+    await makeFolder(path, 0o755)
+    const modes = [path, at('a', 'b'), at('a')].map((one) => statSync(one).mode & 0o777)
+    expect(modes).toEqual([0o700, 0o700, 0o700])
   })
 
   it('is not made where a file is, or where the system has no room for one', async () => {
