@@ -1,6 +1,5 @@
 // Both storages by themselves: files of this machine with QEMU's programs, and a real Ceph.
 
-import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
@@ -11,6 +10,7 @@ import { openSource } from '../../src/io/index.ts'
 import { encodeRbdRecord, type WritableRbdRecord } from '../../src/rbd/index.ts'
 import type { StreamSource } from '../../src/sparse/index.ts'
 import { CephCluster } from '../lab/ceph-cluster.ts'
+import { runCommand } from '../lab/command.ts'
 import { expectFailure } from '../unit/io/expect-failure.ts'
 import { useTemporaryFolder } from '../unit/io/temporary-folder.ts'
 
@@ -68,11 +68,11 @@ describe('the images of machines', () => {
 })
 
 describe('on a full disk', () => {
-  afterEach(() => execFileSync('umount', [path('full')]))
+  afterEach(() => runCommand('umount', [path('full')]))
 
   it('a lease cannot be had, is told so, and keeps nobody out', async () => {
     mkdirSync(path('full'))
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', path('full')])
+    runCommand('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', path('full')])
     writeFileSync(path('full/t.raw'), '')
     truncateSync(path('full/t.raw'), MIB)
     expect(() => writeFileSync(path('full/ballast'), Buffer.alloc(MIB))).toThrow('ENOSPC')
