@@ -195,6 +195,8 @@ export class ReceiverParty implements Party {
   #run(nowUs: number): void {
     this.#nowUs = nowUs
     this.#pump.run(nowUs, this.#takeEvent, this.#takePacket, this.#deadline)
+    // Nobody listens any more: what is sent to it need not be carried.
+    if (this.outcome !== undefined) this.#network.plug(this.index, false)
   }
 
   #handleEvent(event: ReceiverEvent): void {
@@ -214,20 +216,14 @@ export class ReceiverParty implements Party {
       case 'acknowledged':
         if (this.#settledCount !== this.#settled.length)
           throw new Error(`receiver ${this.index} is done but not complete`)
-        this.#end({ atUs: this.#nowUs })
+        this.outcome = { atUs: this.#nowUs }
         break
       case 'failed':
-        this.#end({ failed: event.code, text: event.text, atUs: this.#nowUs })
+        this.outcome = { failed: event.code, text: event.text, atUs: this.#nowUs }
         break
       default:
         event satisfies never
     }
-  }
-
-  /** Nobody listens any more: what is sent to it need not be carried. */
-  #end(outcome: ReceiverOutcome): void {
-    this.outcome = outcome
-    this.#network.plug(this.index, false)
   }
 
   #takeSlice(slice: number, frame: Uint8Array): void {

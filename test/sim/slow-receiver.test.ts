@@ -83,6 +83,9 @@ test('slices that fail their digest come again, and too many fail the receiver a
   expect(some.receivers[0]!.rejectedCount).toBe(5)
   const all = simulate({ seed: 1, receivers: [{ rejectFirst: Infinity }, {}] })
   expect(outcomes(all)).toEqual(['DIGEST_MISMATCH', 'complete'])
+  // The sender hears of it at once.
+  expect(all.sender.outcome?.text).toMatch(/receiver-0 \(slice \d+ has failed its digest 8 times\)$/)
+  expect(all.nowUs).toBeLessThan(2_000_000)
 })
 
 test('a slice that fails its digest in sequence costs no more than what the target had of those behind it', () => {

@@ -25,7 +25,7 @@ import { Membership } from './membership.ts'
 import type { ReceiverCommand, ReceiverEvent, ReceiverMachineOptions, ReceiverStats } from './receiver-options.ts'
 import { ReceiverSession } from './receiver-session.ts'
 import { SessionChallenge } from './session-challenge.ts'
-import { abortFailure, isSameImage, judgeAnnounce, type Failure } from './session-choice.ts'
+import { abortFailure, closingFailure, isSameImage, judgeAnnounce, type Failure } from './session-choice.ts'
 import { UnfitSessions } from './unfit-sessions.ts'
 
 /** Times a slice may fail its digest before the transfer fails. Ours: UDP's checksum lets an error pass far too seldom for that. */
@@ -287,9 +287,13 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
   #consider(nowUs: Micros, from: PeerAddress, announce: Announce, id: Id64, heard: HeardMessage): void {
     const session = this.#session
     const { imageId, codecs } = this.#options
-    if (session !== undefined && !(session.isSilent(nowUs) && isSameImage(session.announce, announce))) {
-      this.#foreignPackets++
-      return
+    if (session !== undefined) {
+      // Frames of another mode could not be opened; and what was to be signed must not end up as what anybody might have sent.
+      const mayReplace = session.hasMode(heard.mode) && isSameImage(session.announce, announce)
+      if (!mayReplace || !session.isSilent(nowUs)) {
+        this.#foreignPackets++
+        return
+      }
     }
     if (session === undefined && imageId !== undefined && imageId !== announce.imageId) {
       this.#foreignPackets++
@@ -337,7 +341,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
         break
       case 'end':
         session.handleEnd(nowUs, message)
-        if (message.isClosing) this.#handleLastWord(session, closingFailure(session))
+        if (message.isClosing) this.#handleLastWord(session, closingFailure(session.assembly.settled.count, message))
         break
       case 'done-ack':
         if (this.#state === 'done' && this.#isNamed(message.receivers)) this.#acknowledge()
@@ -369,7 +373,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     else if (this.#state === 'verifying' || session.hasAll) {
       session.isSenderGone = true
       this.#membership.stop()
-    } else this.#fail(failure)
+    } else this.#end(failure)
   }
 
   #reject(nowUs: Micros, session: ReceiverSession, slice: number): void {
@@ -452,9 +456,10 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     return this.#session
   }
 
+  /** Over, and the sender hears why, unless it is gone. */
   #leave(reason: string): void {
     const session = this.#session
-    if (session !== undefined) {
+    if (session?.isSenderGone === false) {
       const { receiverId: receiver } = this.#options
       const leave: ControlMessage = { kind: 'leave', receiver, name: this.#name, reason: clipText(reason) }
       this.#urgent = { packet: this.#encode(leave, session.id, session.tag), to: session.sender }
@@ -467,18 +472,15 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     this.#events.push({ kind: 'acknowledged' })
   }
 
+  /** Gives up. */
   #fail(failure: Failure): void {
+    this.#leave(failure.text)
+    this.#end(failure)
+  }
+
+  #end(failure: Failure): void {
     this.#state = 'over'
     this.#events.push({ kind: 'failed', ...failure })
-  }
-}
-
-function closingFailure({ assembly, end }: ReceiverSession): Failure {
-  const sliceCount = end!.sliceCount
-  const missing = sliceCount - assembly.settled.count
-  return {
-    code: 'SENDER_LOST',
-    text: `the sender ended the session, ${missing} of ${sliceCount} slices are missing here`,
   }
 }
 

@@ -17,6 +17,7 @@ import {
   type PacketGuard,
   type PeerAddress,
   type ReceiverSessionTrust,
+  type TrustMode,
 } from '../../protocol/index.ts'
 import type { HeardMessage } from './control-inbox.ts'
 import { NackScheduler } from './nack-scheduler.ts'
@@ -44,7 +45,7 @@ export class ReceiverSession {
   isSenderGone = false
   readonly #tag: number
   readonly #maxFrameBytes: number
-  readonly #mode: HeardMessage['mode']
+  readonly #mode: TrustMode
   #guard: PacketGuard | undefined
   /** That of the last message that proved its origin. */
   #counter = 0
@@ -121,9 +122,14 @@ export class ReceiverSession {
     return this.#end !== undefined && this.assembly.settled.end > this.#end.sliceCount
   }
 
+  /** True when a session of that mode is protected as this one is. */
+  hasMode(mode: TrustMode): boolean {
+    return mode.isKeyed === this.#mode.isKeyed && mode.isSigned === this.#mode.isSigned
+  }
+
   /** False for a message that is protected otherwise than the session, or is as old as one that was heard before. */
   isBelieved({ mode, counter, isProven }: HeardMessage): boolean {
-    if (mode.isKeyed !== this.#mode.isKeyed || mode.isSigned !== this.#mode.isSigned) return false
+    if (!this.hasMode(mode)) return false
     if (counter === undefined) return true
     if (counter <= this.#counter) return false
     if (isProven) this.#counter = counter
@@ -184,7 +190,7 @@ export class ReceiverSession {
     this.nacks.handleEnd(nowUs)
   }
 
-  /** Goes on with a sender that was started again: what is settled stays so. */
+  /** Goes on with a sender that was started again, in a session of the same mode: what is settled stays so. */
   adopt(
     nowUs: Micros,
     id: Id64,

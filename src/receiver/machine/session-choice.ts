@@ -5,6 +5,7 @@ import {
   isCodec,
   type AbortReason,
   type Announce,
+  type End,
   type Geometry,
   type TrustMode,
 } from '../../protocol/index.ts'
@@ -39,6 +40,12 @@ export const isSameImage = (a: Announce, b: Announce): boolean =>
   a.packetBytes === b.packetBytes &&
   a.codec === b.codec &&
   (a.imageBytes === undefined || b.imageBytes === undefined || a.imageBytes === b.imageBytes)
+
+/** What the closing End means to a receiver that has not settled everything. */
+export const closingFailure = (settledCount: number, { sliceCount }: End): Failure => ({
+  code: 'SENDER_LOST',
+  text: `the sender ended the session, ${sliceCount - settledCount} of ${sliceCount} slices are missing here`,
+})
 
 const ABORT_CODES: Readonly<Record<AbortReason, ErrorCode>> = {
   'sender-failed': 'SENDER_ABORTED',

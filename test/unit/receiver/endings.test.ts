@@ -224,6 +224,36 @@ describe('leaving', () => {
     expect(hand.machine.pollTimeout()).toBeUndefined()
   })
 
+  test('is what a failure of its own comes to', () => {
+    const sender = new HandSender([700])
+    const hand = Hand.joined(sender)
+    hand.settlesAtOnce = false
+    for (let round = 0; round < 8; round++) {
+      hand.hear(...sender.slice(0))
+      hand.command({ kind: 'rejected', slice: 0 })
+    }
+    expect(failure(hand)).toMatchObject({ text: 'slice 0 has failed its digest 8 times' })
+    expect(hand.messages('leave')).toMatchObject([{ reason: 'slice 0 has failed its digest 8 times' }])
+  })
+
+  test('is not said to a sender that is gone, or has said itself that it is over', () => {
+    const sender = new HandSender([700, 700])
+    const hands = [
+      sender.end({ isClosing: true }),
+      sender.control({ kind: 'abort', reason: 'too-slow', text: '' }),
+    ].map((last) => {
+      const hand = Hand.joined(sender)
+      hand.hear(last)
+      return hand
+    })
+    const forsaken = Hand.joined(sender)
+    forsaken.pass(20_000_000)
+    for (const hand of [...hands, forsaken]) {
+      expect(failure(hand)).toBeDefined()
+      expect(hand.messages('leave')).toEqual([])
+    }
+  })
+
   test('before there is a session says nothing', () => {
     const hand = new Hand()
     hand.command({ kind: 'leave', reason: 'enough' })

@@ -23,7 +23,7 @@ import {
 } from '../../../src/receiver/machine/index.ts'
 import { seededRandom } from '../../../src/random.ts'
 import { ReceiverKeys, SenderKeys } from '../../../src/trust/index.ts'
-import { SENDER } from './hand.ts'
+import { HandSender, SENDER } from './hand.ts'
 
 const groupKey = createSecretKey(Buffer.alloc(32, 1))
 const signing = generateKeyPairSync('ed25519')
@@ -226,6 +226,38 @@ describe('a receiver with a key', () => {
     listener.pass(2_000_001)
     listener.hear(first.announce(), first.announce())
     expect(listener.kinds).toEqual(['session', 'adopted'])
+  })
+})
+
+describe('a sender that is started again otherwise protected', () => {
+  const open = (low: number): HandSender => Object.assign(new HandSender([700]), { session: { high: 1, low } })
+  const signed = (low: number): Speaker => new Speaker(low, new SenderKeys(undefined, signing.privateKey))
+
+  test.each([
+    ['signed, after an open one', open(1), signed(2)],
+    ['open, after a signed one', signed(1), open(2)],
+  ])('is not followed by a receiver without keys: %s', (_, first, second) => {
+    const listener = new Listener({}, new ReceiverKeys())
+    const { sliceBytes, packetBytes } = planGeometry({ family: 4, mtuBytes: 576, sliceBytes: 16_384 })
+    listener.hear(first.announce({ sliceBytes, packetBytes }))
+    listener.opened()
+    listener.pass(2_000_001)
+    listener.hear(second.announce({ sliceBytes, packetBytes }))
+    expect(listener.kinds).toEqual(['session'])
+    expect(listener.machine.stats()).toMatchObject({ foreignPackets: 1, forgedPackets: 0 })
+    listener.pass(8_000_001)
+    expect(listener.events.at(-1)).toMatchObject({ kind: 'failed', code: 'SENDER_LOST' })
+  })
+
+  test('is not asked by one with a key', () => {
+    const listener = new Listener()
+    listener.meet(new Speaker(1))
+    listener.opened()
+    listener.pass(2_000_001)
+    const sentCount = listener.sent.length
+    listener.hear(new Speaker(2, new SenderKeys(groupKey, signing.privateKey)).announce())
+    expect(listener.sent).toHaveLength(sentCount)
+    expect(listener.kinds).toEqual(['session'])
   })
 })
 
