@@ -71,10 +71,15 @@ export function sendOutcome(result: SendResult, isVerbose: boolean): Outcome {
   const failed = receivers.filter(({ state }) => state !== 'done')
   const rate = transferMs > 0 ? ` at ${formatBitrate((stats.wireBytes * 8000) / transferMs)}` : ''
   const holes = holeBytes > 0 ? `${formatBytes(holeBytes)} of holes and zeros not sent` : 'no holes'
+  const unreadBytes = imageBytes - dataBytes - holeBytes
+  const savedBytes = dataBytes - frameBytes
   const rows: [string, string][] = [
     ['image', formatBytes(imageBytes)],
-    ['data', `${formatBytes(dataBytes)}, ${holes}`],
-    ['compressed', `${formatBytes(frameBytes)}; ${formatShare(dataBytes - frameBytes, dataBytes)} saved`],
+    ['data', `${formatBytes(dataBytes)}, ${holes}${unreadBytes > 0 ? `; ${formatBytes(unreadBytes)} not read` : ''}`],
+    [
+      'compressed',
+      `${formatBytes(frameBytes)}; ${savedBytes > 0 ? formatShare(savedBytes, dataBytes) : 'nothing'} saved`,
+    ],
     ['on the wire', `${formatBytes(stats.wireBytes)} in ${formatCount(stats.packets, 'packet')}${rate}`],
     ['repairs', repairText(stats)],
     ['receivers', `${complete} complete${failed.length > 0 ? `, ${failed.length} not` : ''}`],

@@ -90,7 +90,10 @@ export interface SendResult {
   readonly imageName: string
   readonly sessionId: string
   readonly imageBytes: number
-  /** Bytes sent as data before compression, left out as holes or zero pages, and sent as frames after compression (once). */
+  /**
+   * Bytes sent as data before compression, left out as holes or zero pages, and sent as frames after compression (once). After a
+   * failure: of what was read by then, so that data and holes may be less than the image.
+   */
   readonly dataBytes: number
   readonly holeBytes: number
   readonly frameBytes: number

@@ -1,5 +1,5 @@
 import type { FrameProducer } from './frame-producer.ts'
-import type { SenderMachine } from './machine/index.ts'
+import type { ReceiverView, SenderMachine } from './machine/index.ts'
 import type { SendProgress } from './send-options.ts'
 
 /** How far a transfer is. Times in microseconds: since the call, and the moment of the first data packet. */
@@ -10,7 +10,7 @@ export function sendProgress(
   firstDataUs: number | undefined,
 ): SendProgress {
   const stats = machine.stats()
-  const receivers = machine.receivers()
+  const receivers = receiversOf(machine, stats.slicesTotal)
   const { imageBytes } = producer
   const positionBytes = stats.phase === 'mending' ? producer.positionBytes : producer.startOf(stats.slicesBegun)
   const percent =
@@ -21,6 +21,12 @@ export function sendProgress(
     etaMs: percent === undefined || percent === 0 ? undefined : (sendingMs * (100 - percent)) / percent,
   }
 }
+
+/** All receivers. One that is done has everything: its last report was of before. */
+export const receiversOf = (machine: SenderMachine, sliceCount: number | undefined): readonly ReceiverView[] =>
+  machine
+    .receivers()
+    .map((view) => (view.state === 'done' && sliceCount !== undefined ? { ...view, settledCount: sliceCount } : view))
 
 const share = (part: number, whole: number | undefined): number | undefined =>
   whole === undefined ? undefined : whole === 0 ? 100 : Math.min(100, (100 * part) / whole)

@@ -36,7 +36,7 @@ import { EncoderPool } from './encoder-pool.ts'
 import { FrameProducer } from './frame-producer.ts'
 import { SenderMachine, type ReceiverView, type SenderEvent } from './machine/index.ts'
 import { openImage } from './open-image.ts'
-import { sendProgress } from './send-progress.ts'
+import { receiversOf, sendProgress } from './send-progress.ts'
 import {
   ReceiversFailedError,
   type SendHandle,
@@ -84,6 +84,8 @@ class Transfer implements SendHandle {
   /** What ended the transfer on our side: takes the place of what the machine says. */
   #cause: unknown
   #receiverLines = 0
+  /** Ids of receivers that were told of before they had a name. */
+  readonly #joinedUnnamed = new Set<string>()
   #wantedNext = 0
   readonly #wantedAgain: number[] = []
   #isProducing = false
@@ -310,9 +312,12 @@ class Transfer implements SendHandle {
     this.#progress.push(progress)
   }
 
-  #logReceiver({ name, address, state, reason }: ReceiverView): void {
+  #logReceiver({ id, name, address, state, reason }: ReceiverView): void {
     if (this.#receiverLines++ >= MAX_RECEIVER_LINES) return
-    this.#log(`receiver ${name} (${address}) ${state === 'live' ? 'joined' : state}${reason && `: ${reason}`}`)
+    // One that comes late may ask for repairs before its Join tells its name.
+    if (name === id) this.#joinedUnnamed.add(id)
+    const place = name !== id && this.#joinedUnnamed.has(id) ? `${address}, joined as ${id}` : address
+    this.#log(`receiver ${name} (${place}) ${state === 'live' ? 'joined' : state}${reason && `: ${reason}`}`)
     if (this.#receiverLines === MAX_RECEIVER_LINES)
       this.#log('so many receivers came and went that no more is told of them')
   }
@@ -324,12 +329,13 @@ class Transfer implements SendHandle {
   #result(session: Id64, identity: { imageId: string; imageName: string }, socket: UdpSocket): SendResult {
     const nowUs = monotonicUs()
     const { imageBytes, dataBytes, frameBytes, sliceCount, rootDigest } = this.#producer!.totals
+    const readBytes = rootDigest.length > 0 ? imageBytes : this.#producer!.positionBytes
     return {
-      ...{ ...identity, sessionId: formatId(session), imageBytes, dataBytes, holeBytes: imageBytes - dataBytes },
+      ...{ ...identity, sessionId: formatId(session), imageBytes, dataBytes, holeBytes: readBytes - dataBytes },
       ...{ frameBytes, sliceCount, rootDigest: Buffer.from(rootDigest).toString('hex') },
       elapsedMs: (nowUs - this.#beganUs) / 1000,
       transferMs: (nowUs - (this.#firstDataUs ?? nowUs)) / 1000,
-      ...{ stats: this.#machine!.stats(), receivers: this.#machine!.receivers(), socket: socket.facts },
+      ...{ stats: this.#machine!.stats(), receivers: receiversOf(this.#machine!, sliceCount), socket: socket.facts },
     }
   }
 }

@@ -181,9 +181,12 @@ describe('Ctrl-C', () => {
     expect(await receiver.ended).toMatchObject({ status: 130 })
     const { status, stdout } = await sender.ended
     expect(status).toBe(4)
-    expect(messages(stdout, 'error')).toMatchObject([
-      { code: 'RECEIVERS_FAILED', result: { receivers: [{ name: 'host7', state: 'left' }] } },
+    const failure = messages(stdout, 'error')
+    // What was not read counts neither as data nor as holes.
+    expect(failure).toMatchObject([
+      { code: 'RECEIVERS_FAILED', result: { receivers: [{ name: 'host7', state: 'left' }], holeBytes: 0 } },
     ])
+    expect((failure[0]!['result'] as { dataBytes: number }).dataBytes).toBeLessThan(8 * MIB)
     expect(await isIncompleteTarget(at('copy'))).toBe(true)
   })
 

@@ -1,7 +1,10 @@
+import { createSocket, type RemoteInfo } from 'node:dgram'
+import { once } from 'node:events'
 import { closeSync, ftruncateSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type * as skilfish from '../../src/index.ts'
+import { encodeControl, imageTagAt, sessionAt, type ControlMessage } from '../../src/protocol/index.ts'
 import { seededRandom } from '../../src/random.ts'
 import { DIST, loopback, messages, start, useFolder } from './programs.ts'
 
@@ -102,6 +105,10 @@ describe('an image arrives as it was', () => {
     writeFileSync(at('image'), noise(3, 4 * MIB))
     const { result, copies } = await copy(at('image'), { receivers: 3, drop: 0.05 })
     expect(copies.map((path) => isSame(at('image'), path))).toEqual([true, true, true])
+    const receivers = result['receivers'] as { state: string; settledCount: number }[]
+    // All is done whatever the last report said.
+    const all = { state: 'done', settledCount: result['sliceCount'] }
+    expect(receivers).toMatchObject([all, all, all])
     expect((result['stats'] as Record<string, number>)['paritySymbols']).toBeGreaterThan(100)
   })
 
@@ -170,6 +177,28 @@ describe('receivers', () => {
     for (const program of [sender, first, late]) expect(await program.ended).toMatchObject({ status: 0 })
     expect(isSame(at('image'), at('copy-1'))).toBe(true)
     expect(isSame(at('image'), at('copy-2'))).toBe(true)
+  })
+
+  it('are named the same way when one asks for repairs before it has told its name', async () => {
+    writeFileSync(at('image'), noise(11, MIB))
+    const [interfaceOption, address, groupOption, group] = loopback() as [string, string, string, string]
+    const sender = start('send', [interfaceOption, address, groupOption, group, at('image')])
+    const socket = createSocket('udp4')
+    const [groupAddress, port] = group.split(':') as [string, string]
+    socket.bind(Number(port), groupAddress, () => socket.addMembership(groupAddress, address))
+    const [announced, from] = (await once(socket, 'message')) as [Buffer, RemoteInfo]
+    const say = (message: ControlMessage): void =>
+      socket.send(encodeControl(message, sessionAt(announced, 0), imageTagAt(announced, 0)), from.port, from.address)
+    const receiver = { high: 1, low: 2 }
+    say({ kind: 'nack', receiver, deficits: [], missing: [{ first: 0, count: 1 }] })
+    await sender.says('receiver 0000000100000002 (127.0.0.1) joined\n')
+    say({ kind: 'join', receiver, name: 'late' })
+    say({ kind: 'leave', receiver, name: 'late', reason: 'it was only a test' })
+    await sender.says('receiver late (127.0.0.1, joined as 0000000100000002) left: it was only a test')
+    socket.close()
+    // It waits for others.
+    sender.process.kill('SIGINT')
+    expect(await sender.ended).toMatchObject({ status: 130 })
   })
 
   it('take the image that they were told to, and no other', async () => {

@@ -88,6 +88,13 @@ describe('what the sender shows', () => {
     ])
   })
 
+  it('tells what was not read, apart from holes, and when compression has saved nothing', () => {
+    const failed = { ...SEND_RESULT, dataBytes: 100 * MIB, holeBytes: 50 * MIB, frameBytes: 100 * MIB + 65 }
+    const { summary } = sendOutcome(failed, false)
+    expect(summary).toContain('  data         100 MiB, 50 MiB of holes and zeros not sent; 250 MiB not read')
+    expect(summary).toContain('  compressed   100 MiB; nothing saved')
+  })
+
   it('names fifty of those that failed and counts the rest', () => {
     const receivers = Array.from({ length: 60 }, (_, index) => receiver(`host${index}`, { state: 'left' }))
     const { summary } = sendOutcome({ ...SEND_RESULT, receivers }, false)
@@ -103,7 +110,10 @@ describe('what the sender shows', () => {
 
   it('says so when no repair was needed and when there was no time to measure', () => {
     const stats = { ...SENDER_STATS, paritySymbols: 0 }
-    const { summary } = sendOutcome({ ...SEND_RESULT, stats, transferMs: 0, holeBytes: 0 }, false)
+    const { summary } = sendOutcome(
+      { ...SEND_RESULT, imageBytes: 100 * MIB, stats, transferMs: 0, holeBytes: 0 },
+      false,
+    )
     expect(summary).toContain('  data         100 MiB, no holes')
     expect(summary).toContain('  on the wire  90 MiB in 64000 packets')
     expect(summary).toContain('  repairs      none needed')
