@@ -183,6 +183,7 @@ export class FileSink implements ResumableSink {
       if (this.#capacityBytes === undefined) await file.handle.truncate(sizeBytes)
       await file.handle.datasync()
       if (this.#isNew) await syncFolder(dirname(this.label))
+      if (this.#capacityBytes === undefined && !(await file.isAt(this.label))) throw this.#gone()
       this.#isStampTouched = true
       await file.write(0, this.#finalHead(sizeBytes))
       await file.handle.datasync()
@@ -266,6 +267,11 @@ export class FileSink implements ResumableSink {
     if (this.#capacityBytes === undefined || neededBytes <= this.#capacityBytes) return
     const text = `the device has ${this.#capacityBytes} bytes; the image needs at least ${neededBytes}`
     throw new SkilfishError('TARGET_TOO_SMALL', `cannot receive to ${this.label}: ${text}`)
+  }
+
+  #gone(): SkilfishError {
+    const text = 'it was removed or replaced while it was received; nothing else may change it until it is complete'
+    return new SkilfishError('TARGET_FAILED', `cannot complete ${this.label}: ${text}`)
   }
 
   /** Takes a new file away again that could not even be marked as incomplete. */

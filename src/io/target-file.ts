@@ -1,8 +1,9 @@
 import { constants } from 'node:fs'
-import { open, type FileHandle } from 'node:fs/promises'
+import { open, stat, type FileHandle } from 'node:fs/promises'
 import { SkilfishError } from '../errors.ts'
 import { DirectWriter } from './direct-writer.ts'
 import { lockFile } from './file-lock.ts'
+import { errnoName } from './storage-error.ts'
 import { writeFully } from './write-fully.ts'
 
 /** How a target is written. All default to false. */
@@ -47,6 +48,16 @@ export class TargetFile {
   /** Writes all of `bytes`, which the caller may change again when the promise settles. Several may be under way. */
   write(position: number, bytes: Uint8Array): Promise<void> {
     return this.#direct ? this.#direct.write(position, bytes) : writeFully(this.handle, position, bytes)
+  }
+
+  /** Whether `path` still leads to this file: it may have been removed or renamed, and another may have taken its place. */
+  async isAt(path: string): Promise<boolean> {
+    const own = await this.handle.stat({ bigint: true })
+    const there = await stat(path, { bigint: true }).catch((error: unknown) => {
+      if (errnoName(error) === 'ENOENT') return undefined
+      throw error
+    })
+    return there?.ino === own.ino && there.dev === own.dev
   }
 
   /** Waits for what is under way, then closes. */
