@@ -170,7 +170,7 @@ const ERRORS = {
   },
   TARGET_FAILED: {
     meaning: 'Writing the target failed',
-    remedy: 'Check the device and the kernel log, then receive again',
+    remedy: 'See the reason, and of a device the kernel log; then receive again',
     exit: 'storage',
   },
   TARGET_CLOSED: {
@@ -204,8 +204,9 @@ const ERRORS = {
     exit: 'storage',
   },
   INTERFACE_NOT_FOUND: {
-    meaning: 'No network interface has that name or address',
-    remedy: 'Choose one of the interfaces that the message lists',
+    meaning: 'No network interface that is up has that name or address',
+    remedy:
+      'Choose one of the interfaces that the message lists, or set the one that is meant up (ip link, ip address)',
     exit: 'network',
   },
   NO_MULTICAST_ROUTE: {
@@ -215,7 +216,8 @@ const ERRORS = {
   },
   PORT_IN_USE: {
     meaning: 'Another program holds the UDP port',
-    remedy: 'Choose another port with --group ADDRESS:PORT, or end the other program (see ss -ulpn)',
+    remedy:
+      'Choose another port, of the group (--group ADDRESS:PORT) or for feedback (--feedback-port), or end the other program (see ss -ulpn)',
     exit: 'network',
   },
   NETWORK_DENIED: {

@@ -64,11 +64,16 @@ function readNumber(name: string, attribute: string): number | undefined {
   }
 }
 
+/** Node.js knows no interface that is down or has no address at all; Linux's table does. */
+function stateOf(given: string, family: IpFamily): string {
+  if (given in networkInterfaces()) return `has no IPv${family} address`
+  return readNumber(given, 'ifindex') === undefined ? 'does not exist' : 'is down, or has no address'
+}
+
 function notFound(given: string, family: IpFamily, addresses: readonly InterfaceAddress[]): SkilfishError {
   const list = addresses.map(({ name, address }) => `${name} (${address})`).join(', ')
-  const why = given in networkInterfaces() ? `has no IPv${family} address` : 'does not exist'
   return new SkilfishError(
     'INTERFACE_NOT_FOUND',
-    `cannot use the interface ${JSON.stringify(given)}: it ${why}; those with IPv${family} are ${list || 'none'}`,
+    `cannot use the interface ${JSON.stringify(given)}: it ${stateOf(given, family)}; those with IPv${family} are ${list || 'none'}`,
   )
 }

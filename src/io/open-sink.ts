@@ -66,6 +66,12 @@ async function checkNewFile(path: string): Promise<void> {
     const text = `cannot open ${path}: it is a link to ${linked}, which does not exist; name the file itself`
     throw new SkilfishError('TARGET_NOT_FOUND', text)
   }
+  if (path.endsWith('/')) {
+    throw new SkilfishError(
+      'TARGET_NOT_FOUND',
+      `cannot open ${path}: there is no such folder; name a file in an existing one`,
+    )
+  }
   const folder = dirname(path)
   const [place, devices, root] = await Promise.all([stat(folder), existing('/dev'), stat('/')])
   // A mistyped device name would otherwise become a file that fills the memory behind /dev.

@@ -47,6 +47,9 @@ const FAULTS: Readonly<Record<Side, Readonly<Record<number, ErrorCode>>>> = {
   },
 }
 
+/** What it says when it does not get as far as the cluster, whatever its status. */
+const UNREACHABLE = /couldn't connect to the cluster|unable to open config file|unable to get monitor info/
+
 /** The program that this is all about. */
 const RBD = 'rbd'
 
@@ -183,7 +186,7 @@ export class RbdTool {
         return ['RBD_UNREACHABLE', `${RBD} ${command} ${end.reason}; the cluster must answer`]
       case 'exited': {
         const text = `${RBD} ${command} says: ${said === '' ? `status ${end.status}` : said}`
-        const isUnreachable = end.status === errno.ETIMEDOUT || said.includes("couldn't connect to the cluster")
+        const isUnreachable = end.status === errno.ETIMEDOUT || UNREACHABLE.test(said)
         return [isUnreachable ? 'RBD_UNREACHABLE' : (FAULTS[this.#side][end.status] ?? failed), text]
       }
       default:

@@ -1,3 +1,4 @@
+import { existsSync, readdirSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { describe, expect, it } from 'vitest'
 import { resolveInterface, zoneOf } from '../../../src/io/network-interface.ts'
@@ -29,6 +30,13 @@ describe('resolveInterface', () => {
     expect(resolve).toThrow(
       /^cannot use the interface "skilfish-none": it does not exist; those with IPv4 are .*\(127\.0\.0\.1\)/,
     )
+  })
+
+  const [idle] = (existsSync('/sys/class/net') ? readdirSync('/sys/class/net') : []).filter(
+    (name) => !(name in networkInterfaces()),
+  )
+  it.runIf(idle !== undefined)('says of one that is down that it is, not that there is none', () => {
+    expect(() => resolveInterface(idle, 4)).toThrow(`"${idle}": it is down, or has no address; those with IPv4 are `)
   })
 
   it('does not take an address of the other family', () => {

@@ -343,6 +343,7 @@ describe('what cannot be received to', () => {
     await expectFailure(openSink(target), 'TARGET_NOT_FOUND', text)
     writeFileSync(path('file'), '')
     await expectFailure(openSink(path('file', 'target')), 'TARGET_NOT_FOUND')
+    await expectFailure(openSink(`${path('no')}/`), 'TARGET_NOT_FOUND', 'there is no such folder; name a file')
   })
 
   it('a device that does not exist', async () => {
