@@ -58,12 +58,15 @@ const COLUMNS = 80
 /**
  * Reads the arguments of a program, without its own name. Long options may be cut short as long as they are unique
  * (`--min-rec 3`) and take their value with `=` or as the next argument.
- * @throws SkilfishError OPTION_INVALID
+ * @throws SkilfishError OPTION_INVALID, also for what is not UTF-8: Node.js hands it over changed, so that it would name another file
  */
 export function parseCommandLine<Forms extends OptionForms>(
   form: ProgramForm<Forms>,
   args: readonly string[],
 ): CommandLine<Forms> {
+  const garbled = args.find((argument) => argument.includes('\uFFFD'))
+  if (garbled !== undefined)
+    throw new SkilfishError('OPTION_INVALID', `cannot use ${JSON.stringify(garbled)}: it is not UTF-8`)
   const options = Object.entries(form.groups).flatMap(([heading, keys]) =>
     keys.map((key) => [key, createOption(form.options[key]!).helpGroup(`${heading}:`)] as const),
   )

@@ -2,18 +2,24 @@ import { readFileSync } from 'node:fs'
 import type { ReadStream } from 'node:tty'
 
 const CTRL_C = 0x03
+/** Enter, in raw mode and otherwise. */
+const ENTER: readonly number[] = [0x0d, 0x0a]
+/** What is read so soon was there before anybody could see the prompt, milliseconds. */
+const TYPED_BEFORE_MS = 150
 /** Keys that stop or quit a program on most terminals; raw mode keeps the kernel from acting on them. */
 const SIGNAL_KEYS: Readonly<Record<number, NodeJS.Signals>> = { 0x1a: 'SIGTSTP', 0x1c: 'SIGQUIT' }
 
 /**
- * Waits for a key on a terminal, unbuffered and unechoed. Returns what ends the wait and puts the terminal back (to be called
- * any number of times); a key other than those that interrupt ends it too.
+ * Waits for a key on a terminal, unbuffered and unechoed: Enter or what writes something. Control characters are none (a terminal whose
+ * input has ended yields Ctrl-D), nor is what was typed before. Returns what ends the wait and puts the terminal back (to be called
+ * any number of times); a key ends it too.
  */
 export function listenForKey(
   terminal: ReadStream,
   handlers: { readonly onKey: () => void; readonly onInterrupt: () => void },
   isForeground: () => boolean = isForegroundProcess,
 ): () => void {
+  const beganMs = performance.now()
   let isListening = true
   const stop = (): void => {
     if (!isListening) return
@@ -35,7 +41,7 @@ export function listenForKey(
     } else if (signal !== undefined) {
       terminal.setRawMode(false)
       process.kill(process.pid, signal)
-    } else {
+    } else if (isPlain(key) && performance.now() - beganMs >= TYPED_BEFORE_MS) {
       stop()
       handlers.onKey()
     }
@@ -47,6 +53,8 @@ export function listenForKey(
   resume()
   return stop
 }
+
+const isPlain = (key: number): boolean => ENTER.includes(key) || (key >= 0x20 && key !== 0x7f)
 
 /**
  * Whether this process may set up its terminal. A background job that tries is stopped by the kernel (SIGTTOU), so it must not.

@@ -1,3 +1,5 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
 import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -105,6 +107,24 @@ describe('what cannot be opened', () => {
       status: 5,
       stderr: expect.stringContaining('permission denied') as unknown,
     })
+  })
+
+  it('is a name that is not UTF-8: it would lead to another file', async () => {
+    const recv = `${DIST}/cli/recv.js`
+    const script = `exec "$0" "$1" --interface lo "$(printf '%s/q\\377' "$2")"`
+    const { status, stderr } = await new Program('sh', ['-c', script, process.execPath, recv, at()]).ended
+    expect(status).toBe(2)
+    expect(stderr).toContain('it is not UTF-8')
+  })
+
+  it('is a port for feedback that is taken', async () => {
+    const taken = createSocket('udp4').bind(0)
+    await once(taken, 'listening')
+    const { port } = taken.address()
+    const { status, stderr } = await run('send', ...loopback(), '--feedback-port', String(port), writeImage(1))
+    taken.close()
+    expect(status).toBe(6)
+    expect(stderr).toMatch(new RegExp(`feedback port ${port}: .*\n.*--feedback-port`))
   })
 
   it('is a network interface that is not there, or a group that is none', async () => {

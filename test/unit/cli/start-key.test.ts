@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { ReadStream } from 'node:tty'
-import { afterEach, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { isForegroundStat, listenForKey } from '../../../src/cli/start-key.ts'
 
 class FakeTerminal extends EventEmitter {
@@ -21,9 +21,16 @@ class FakeTerminal extends EventEmitter {
 }
 
 let stop: (() => void) | undefined
-afterEach(() => stop?.())
+beforeEach(() => vi.useFakeTimers({ toFake: ['performance'] }))
+afterEach(() => {
+  stop?.()
+  vi.useRealTimers()
+})
 
-function rig(isForeground = (): boolean => true): {
+function rig(
+  isForeground = (): boolean => true,
+  waitMs = 1000,
+): {
   terminal: FakeTerminal
   onKey: ReturnType<typeof vi.fn>
   onInterrupt: ReturnType<typeof vi.fn>
@@ -31,10 +38,11 @@ function rig(isForeground = (): boolean => true): {
   const terminal = new FakeTerminal()
   const [onKey, onInterrupt] = [vi.fn(), vi.fn()]
   stop = listenForKey(terminal as unknown as ReadStream, { onKey, onInterrupt }, isForeground)
+  vi.advanceTimersByTime(waitMs)
   return { terminal, onKey, onInterrupt }
 }
 
-it.each([' ', 'q', '\r', '\x1b[A', '\x04'])('starts at the key %j, once, and puts the terminal back', (key) => {
+it.each([' ', 'q', '\r', '\n', 'ä'])('starts at the key %j, once, and puts the terminal back', (key) => {
   const { terminal, onKey, onInterrupt } = rig()
   expect(terminal.isRaw).toBe(true)
   terminal.press(key)
@@ -42,6 +50,23 @@ it.each([' ', 'q', '\r', '\x1b[A', '\x04'])('starts at the key %j, once, and put
   expect(onKey).toHaveBeenCalledOnce()
   expect(onInterrupt).not.toHaveBeenCalled()
   expect(terminal).toMatchObject({ isRaw: false, isPaused: true })
+})
+
+it.each(['\x04', '\x00', '\x1b[A', '\x7f'])('does not start at the control character %j', (key) => {
+  const { terminal, onKey } = rig()
+  terminal.press(key)
+  expect(onKey).not.toHaveBeenCalled()
+  terminal.press('x')
+  expect(onKey).toHaveBeenCalledOnce()
+})
+
+it('does not start at what was typed before it listened', () => {
+  const { terminal, onKey } = rig(undefined, 0)
+  terminal.press('x')
+  expect(onKey).not.toHaveBeenCalled()
+  vi.advanceTimersByTime(1000)
+  terminal.press('x')
+  expect(onKey).toHaveBeenCalledOnce()
 })
 
 it('hands Ctrl-C on, and the second one too', () => {
