@@ -345,7 +345,7 @@ const ERRORS = {
   },
   CLUSTER_INVALID: {
     meaning: 'The description of a cluster cannot be used',
-    remedy: 'Correct the file at the place that is named; docs/deployer.md describes all of it',
+    remedy: 'Correct the file at the place that is named; schemas/cluster.schema.json describes all of it',
     exit: 'usage',
   },
   CLUSTER_BUSY: {

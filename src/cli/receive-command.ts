@@ -48,7 +48,10 @@ const OPTIONS = {
     'with --verify: what was told when TARGET was complete [what is kept beside a file]',
     parseText,
   ),
-  assumeZeroed: toggle('--assume-zeroed', 'TARGET reads as zeros already: do not zero what the image leaves empty'),
+  assumeZeroed: toggle(
+    '--assume-zeroed',
+    'TARGET reads as zeros already: do not zero what the image leaves empty. This is not checked: where it is not so, the copy is wrong, and ends with status 0 all the same',
+  ),
   ...OUTPUT_OPTIONS,
 }
 

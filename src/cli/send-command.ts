@@ -66,7 +66,11 @@ const OPTIONS = {
   ),
   receiverTimeout: valued('--receiver-timeout <TIME>', 'drop a receiver silent for this long [60]', parseSilence),
   fec: valued('--fec <PERCENT>', 'parity sent before anybody asks for it: auto, off or a percentage [auto]', parseFec),
-  compress: valued('--compress <CODEC>', 'lzo, zstd or none [lzo]', choiceParser(['lzo', 'zstd', 'none'])),
+  compress: valued(
+    '--compress <CODEC>',
+    'lzo, zstd (Node.js 22.15 or newer, at both ends) or none [lzo]',
+    choiceParser(['lzo', 'zstd', 'none']),
+  ),
   sliceSize: valued(
     '--slice-size <SIZE>',
     'what is compressed, checked and repaired as one unit [256K]',
@@ -80,7 +84,7 @@ const OPTIONS = {
   ),
   spool: valued(
     '--spool <PATH>',
-    'keep what a pipe or Ceph yields in this file, so that late receivers can have it; removed at the end',
+    'keep what a pipe or Ceph yields in a file made here, so that late receivers can have it; it loses its name at once (ls shows none), its space at the end',
     parseText,
   ),
   keyFile: KEY_FILE,

@@ -42,7 +42,7 @@ export interface ReceiveOptions {
   readonly resume?: boolean
   /** Path of the journal. Default: beside a file (`TARGET.skilfish`); of a device, in the current folder. */
   readonly journal?: string
-  /** The target already reads as zeros where the image has holes: do not zero it. Default false. */
+  /** The target already reads as zeros where the image has holes: do not zero it. Not checked: else the copy is wrong. Default false. */
   readonly assumeZeroed?: boolean
   /** Slices held in memory at once, 8 to 1024; each takes up to a slice's size and parity. Default 64. */
   readonly bufferSlices?: number

@@ -26,6 +26,9 @@ const MOST_SALT_BYTES = 64
 /** Fewest characters of a passphrase. Ours: a guard against an empty or mistyped one, not a measure of its strength. */
 const LEAST_PASSPHRASE_LENGTH = 12
 
+/** Longest passphrase of a file that we make, bytes: its file is far below what is read of one. */
+const MOST_PASSPHRASE_BYTES = 1024
+
 /** A group key file with a key drawn at random. */
 export function createKeyText(): string {
   return `${TITLE}\nkey ${randomBytes(GROUP_KEY_BYTES).toString('hex')}\n`
@@ -33,10 +36,15 @@ export function createKeyText(): string {
 
 /**
  * A group key file that holds a passphrase, and what turns it into the key: whoever has the passphrase can write the file anew.
- * @throws SkilfishError KEY_INVALID when the passphrase is too short or has control characters
+ * @throws SkilfishError KEY_INVALID when the passphrase is too short or too long, or has control characters
  */
 export function createPassphraseText(passphrase: string): string {
   requirePassphrase('the passphrase', passphrase)
+  const bytes = Buffer.byteLength(passphrase)
+  if (bytes > MOST_PASSPHRASE_BYTES) {
+    const text = `cannot use the passphrase: it has ${bytes} bytes; it must have at most ${MOST_PASSPHRASE_BYTES}`
+    throw new SkilfishError('KEY_INVALID', text)
+  }
   const { n, r, p } = SCRYPT
   return `${TITLE}\nscrypt n=${n} r=${r} p=${p} salt=${randomBytes(LEAST_SALT_BYTES).toString('hex')}\npassphrase ${passphrase}\n`
 }

@@ -85,5 +85,7 @@ it('a key given as bytes has 32 of them', () => {
 
 it('a passphrase to make a key file of is checked first', () => {
   expect(() => createPassphraseText('too short')).toThrow('at least 12 characters')
+  expect(() => createPassphraseText('ä'.repeat(513))).toThrow('it has 1026 bytes; it must have at most 1024')
+  expect(createPassphraseText('ä'.repeat(512))).toContain('ä'.repeat(512))
   expect(() => createPassphraseText('long enough\u0000 for it')).toThrow('no control characters')
 })
