@@ -98,6 +98,23 @@ it('a host takes a request with as many ranges as there may be', async () => {
   expect((await ended).stdout.toString()).toContain('"code":"BASE_UNFIT"')
 })
 
+it('a host that sends is told of another cap, and follows', async () => {
+  writeFileSync(at('template.raw'), randomBytes(4 * 1024 * 1024))
+  const base = { key: 'template', identity: 'template 1', sizeBytes: 4 * 1024 * 1024 }
+  const place = { interface: 'lo', group: `239.192.84.${1 + (process.pid % 250)}:21503` }
+  const shared = { base, place, freshKey: '1f'.repeat(32) }
+  const receiver = host({ step: 'receive', folder: at('host'), ...shared })
+  // 4 MiB would take more than five minutes.
+  const sender = host({ step: 'send', source: at('template.raw'), ...shared, receiverCount: 1, maxBitrate: 100_000 })
+  await sender.says('"type":"progress"')
+  sender.process.stdin!.write('\n{"maxBitrate":null}\n')
+  const sent = messages((await sender.ended).stdout, 'result')
+  expect(sent).toMatchObject([{ result: { wireBytes: expect.any(Number) as number } }])
+  expect(messages((await receiver.ended).stdout, 'result')).toMatchObject([
+    { result: { path: at('host/bases/template.raw') } },
+  ])
+})
+
 /** A host that is asked for a step. */
 function host(request: object): Program {
   const program = start('skilfish', ['host'])

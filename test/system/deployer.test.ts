@@ -13,6 +13,8 @@ beforeAll(() => void guestFiles())
 describe.each(['file', 'rbd'] as const)('storage: %s', (storage) => {
   it('switches four running machines, which go on when the storage is destroyed', { timeout: 300_000 }, () =>
     TestCluster.with({ storage, hostCount: 4, sizeBytes: SIZE_BYTES }, async (cluster) => {
+      // Nobody but a host can send then: this machine has no such interface.
+      if (storage === 'rbd') cluster.place(0, { transfer: { interface: 'nowhere0', sender: 'host1' } })
       await cluster.done('create')
       await cluster.done('boot')
       const guests = await Promise.all(cluster.vms.map((vm) => cluster.guest(vm)))
@@ -100,7 +102,7 @@ describe.each(['file', 'rbd'] as const)('storage: %s', (storage) => {
       expect([told.status, told.message]).toEqual([4, expect.stringContaining('vm2: it has no image in the storage')])
       await cluster.done('create')
       const older = await cluster.run('boot', '--vms', 'vm2')
-      expect(older.message).toContain('are relative to generation 2 of its image, and the storage has 0')
+      expect(older.message).toContain('were made over an image that is not in the storage any more')
       await cluster.done('destroy', '--discard')
       expect((await cluster.done('status')).results.map(({ record }) => record)).toEqual([undefined, undefined])
     }),
