@@ -340,7 +340,8 @@ const ERRORS = {
   },
   QMP_CLOSED: {
     meaning: 'The connection to QEMU ended',
-    remedy: 'Check whether the virtual machine still runs, by skilfish status; why it ended, the log of its host may tell',
+    remedy:
+      'Check whether the virtual machine still runs, by skilfish status; why it ended, the log of its host may tell',
     exit: 'peerLost',
   },
   CLUSTER_INVALID: {

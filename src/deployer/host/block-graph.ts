@@ -1,8 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises'
-import { SkilfishError } from '../../errors.ts'
-import { systemReason } from '../../io/index.ts'
 import type { BlockNodeOptions } from '../../qmp/index.ts'
-import type { VmFolder } from './host-folder.ts'
 
 /** Names of the nodes of a virtual machine's disk, the same for every machine. */
 export const NODE = {
@@ -23,9 +19,6 @@ export type NamedNode = BlockNodeOptions & { readonly 'node-name': string }
 
 /** How long requests wait for an NBD server that has gone before the guest is paused, seconds. */
 const RECONNECT_SECONDS = 30
-
-/** How long requests wait for a Ceph cluster that does not answer before the guest is paused, seconds. */
-const CEPH_TIMEOUT_SECONDS = 15
 
 /** What a virtual machine reads from the storage: the protocol's node, and the raw one above it. */
 export function remoteNodes(protocol: BlockNodeOptions): readonly NamedNode[] {
@@ -62,21 +55,3 @@ export const overlayFileNode = (path: string): NamedNode => ({
   filename: path,
   discard: 'unmap',
 })
-
-/**
- * The same options for reading from the storage, with limits to how long a Ceph cluster is waited for: without them a request that
- * meets a stopped cluster never ends, and neither does whatever waits for it.
- */
-export async function withTimeouts(protocol: BlockNodeOptions, folder: VmFolder): Promise<BlockNodeOptions> {
-  if (protocol.driver !== 'rbd') return protocol
-  const path = protocol.conf ?? '/etc/ceph/ceph.conf'
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new SkilfishError('HOST_FAILED', `cannot read the configuration of Ceph, ${path}: ${systemReason(cause)}`, {
-      cause,
-    })
-  })
-  const limits = ['client mount timeout', 'rados mon op timeout', 'rados osd op timeout']
-  const lines = limits.map((name) => `${name} = ${CEPH_TIMEOUT_SECONDS}`)
-  await writeFile(folder.cephConf, `${text.trimEnd()}\n[client]\n${lines.join('\n')}\n`)
-  return { ...protocol, conf: folder.cephConf }
-}

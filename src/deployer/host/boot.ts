@@ -12,9 +12,9 @@ import {
   overlayFileNode,
   overlayNode,
   remoteNodes,
-  withTimeouts,
   type NamedNode,
 } from './block-graph.ts'
+import { withTimeouts } from './ceph-conf.ts'
 import { removeCopy } from './copy-record.ts'
 import {
   HostFolder,
@@ -43,7 +43,7 @@ export async function boot(request: BootRequest): Promise<StepResults['boot']> {
   const startedMs = performance.now()
   const host = new HostFolder(request.folder)
   const folder = host.vm(request.cluster, request.vm)
-  await makeFolder(folder.path, 0o700)
+  await makeFolder(folder.path)
   const running = await findQemu(folder)
   if (running !== undefined) {
     const journal = await readJson<VmJournal>(folder.journal)
