@@ -18,11 +18,12 @@ import type {
   VmView,
 } from './deployer-events.ts'
 import { forEach } from './extents.ts'
-import { fetchBases, type PlacedVm } from './fetch-operation.ts'
+import { fetchBases } from './fetch-operation.ts'
 import { HostAgent } from './host-agent.ts'
 import type { BaseName, StepHooks, StepResults } from './host-protocol.ts'
 import { baseName } from './names.ts'
-import { ClusterFailedError, forAll } from './parts.ts'
+import { forAll, inTurn } from './parts.ts'
+import { placeVm, requireRecord, type PlacedVm } from './placed-vm.ts'
 import { leasedStorage, openStorage, type Storage, type VmRecord } from './storage/index.ts'
 
 /** How long a guest may take to power down before it is turned off, milliseconds. */
@@ -133,31 +134,15 @@ export class Deployer {
    */
   async up(choice: Choice & { readonly beforeFetch?: () => void } = {}): Promise<void> {
     await checkTransfer(this.plan.transfer)
-    const failed: Part<unknown>[] = []
-    const done = new Map<string, Part<unknown>>()
-    let left = this.#chosen(choice)
-    const next = async (work: (choice: Choice) => Promise<readonly Part<unknown>[]>): Promise<void> => {
-      if (left.length === 0) return
-      const parts = await work({ vms: left.map(({ name }) => name) }).catch((error: unknown) => {
-        if (error instanceof ClusterFailedError) return error.parts
-        throw error
-      })
-      for (const part of parts) {
-        if (part.error === undefined) done.set(part.name, part)
-        else failed.push(part)
-      }
-      // A host has its own name for its machine's.
-      const isOut = ({ name, host }: VmPlan): boolean =>
-        failed.some((part) => part.name === name || (part.name === part.host && part.host === host))
-      left = left.filter((vm) => !isOut(vm))
-    }
-    await next((chosen) => this.create(chosen))
-    await next((chosen) => this.boot(chosen))
-    choice.beforeFetch?.()
-    await next(async (chosen) => (await this.fetch(chosen)).vms)
-    await next((chosen) => this.switch(chosen))
-    if (failed.length === 0) return
-    throw new ClusterFailedError('up', [...left.map(({ name }) => done.get(name)!), ...failed])
+    await inTurn(this.#chosen(choice), [
+      (chosen) => this.create(chosen),
+      (chosen) => this.boot(chosen),
+      async (chosen) => {
+        choice.beforeFetch?.()
+        return (await this.fetch(chosen)).vms
+      },
+      (chosen) => this.switch(chosen),
+    ])
   }
 
   /**
@@ -332,40 +317,15 @@ export class Deployer {
     }
   }
 
-  /**
-   * @param base what the description says is the template; absent where that does not matter
-   * @throws SkilfishError VM_STATE when the machine has no image, or its image is not one of this cluster and template; what reading its
-   * record failed with
-   */
-  #require({ name, record, recordError }: PlacedVm, base?: BaseName): VmRecord {
-    if (recordError !== undefined) throw recordError
-    const fail = (text: string): SkilfishError => new SkilfishError('VM_STATE', `cannot work at ${name}: ${text}`)
-    if (record === undefined) throw fail('it has no image in the storage; create it first')
-    if (record.cluster !== this.plan.cluster)
-      throw fail(`its image belongs to the cluster ${record.cluster}; rename it`)
-    if (base === undefined || record.template === base.identity) return record
-    throw fail(
-      `its image was made of another template than ${base.key}; name that one, or destroy the machine and create it anew`,
-    )
+  #require(vm: PlacedVm, base?: BaseName): VmRecord {
+    return requireRecord(this.plan.cluster, vm, base)
   }
 
-  /** The machines with what the storage knows of them, on the hosts that have their changes. */
   async #placed(choice: Choice): Promise<readonly PlacedVm[]> {
     const placed = new Map<VmPlan, PlacedVm>()
     const vms = this.#chosen(choice)
-    await forEach(vms, MAX_AT_ONCE, async (vm) => void placed.set(vm, await this.#placeOne(vm)))
+    await forEach(vms, MAX_AT_ONCE, async (vm) => void placed.set(vm, await placeVm(this.#storage, vm)))
     return vms.map((vm) => placed.get(vm)!)
-  }
-
-  async #placeOne(vm: VmPlan): Promise<PlacedVm> {
-    try {
-      const record = await this.#storage.vmRecord(vm.name)
-      return { ...vm, host: record?.host ?? vm.host, record }
-    } catch (recordError) {
-      // It is told where the record is needed: it keeps no other machine from anything.
-      if (!(recordError instanceof SkilfishError)) throw recordError
-      return { ...vm, record: undefined, recordError }
-    }
   }
 
   async #base(): Promise<BaseName> {

@@ -1,24 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import { GROUP_KEY_BYTES } from '../trust/index.ts'
-import type { SkilfishError } from '../errors.ts'
-import type { ClusterPlan, VmPlan } from './cluster-file.ts'
+import type { ClusterPlan } from './cluster-file.ts'
 import type { DeployerEvent, FetchResult, Part } from './deployer-events.ts'
 import type { HostAgent } from './host-agent.ts'
 import type { BaseName, StepHooks, StepResults, TransferPlace } from './host-protocol.ts'
 import { sendBase } from './host/send-base.ts'
 import { ClusterFailedError, forAll, type Place } from './parts.ts'
+import type { PlacedVm } from './placed-vm.ts'
 import type { Storage, VmRecord } from './storage/index.ts'
 
 /** How often it is looked whether the cap was changed, milliseconds. */
 const CAP_LOOK_MS = 2000
-
-/** A machine on the host that has its changes, wherever the description puts it. */
-export interface PlacedVm extends VmPlan {
-  /** Undefined when it has no image. */
-  readonly record: VmRecord | undefined
-  /** Why its record could not be read: then the host is the description's. */
-  readonly recordError?: SkilfishError
-}
 
 export interface FetchRequest {
   readonly plan: ClusterPlan

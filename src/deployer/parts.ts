@@ -59,3 +59,33 @@ export async function forAll<Item extends Place, Result>(
   if (all.some(({ error }) => error !== undefined)) throw new ClusterFailedError(operation, all)
   return all as readonly (Part<Result> & { readonly result: Result })[]
 }
+
+/**
+ * Does one operation after another, each for the machines that did not fail before.
+ * @param operations each resolves with the outcome for its machines, or rejects with ClusterFailedError
+ * @throws ClusterFailedError when any failed for any
+ */
+export async function inTurn(
+  vms: readonly Place[],
+  operations: readonly ((choice: { readonly vms: readonly string[] }) => Promise<readonly Part<unknown>[]>)[],
+): Promise<void> {
+  const failed: Part<unknown>[] = []
+  const done = new Map<string, Part<unknown>>()
+  let left = vms
+  for (const operation of operations) {
+    if (left.length === 0) break
+    const parts = await operation({ vms: left.map(({ name }) => name) }).catch((error: unknown) => {
+      if (error instanceof ClusterFailedError) return error.parts
+      throw error
+    })
+    for (const part of parts) {
+      if (part.error === undefined) done.set(part.name, part)
+      else failed.push(part)
+    }
+    // With a host, which goes by its own name, its machines are out.
+    const isOut = ({ name, host }: Place): boolean =>
+      failed.some((part) => part.name === name || (part.name === part.host && part.host === host))
+    left = left.filter((vm) => !isOut(vm))
+  }
+  if (failed.length > 0) throw new ClusterFailedError('up', [...left.map(({ name }) => done.get(name)!), ...failed])
+}
