@@ -1,5 +1,7 @@
+import { createSecretKey } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { decodeControl } from '../../src/protocol/index.ts'
+import { decodeControl, peekSealed } from '../../src/protocol/index.ts'
+import { ReceiverKeys, SenderKeys } from '../../src/trust/index.ts'
 import { MessageMeter } from './message-meter.ts'
 import { simulateSuccess } from './scenario.ts'
 import type { World } from './world.ts'
@@ -72,6 +74,35 @@ describe('groups', () => {
       expect(Math.max(...completeUs)).toBeLessThan(2_000_000)
     },
   )
+
+  test.each([
+    { count: 64, mostInTenth: 150, mostUs: 700_000 },
+    { count: 1000, mostInTenth: 400, mostUs: 6_000_000 },
+  ])('of $count with a key challenge the session as evenly as they join', ({ count, mostInTenth, mostUs }) => {
+    const groupKey = createSecretKey(Buffer.alloc(32, 1))
+    const keys = new ReceiverKeys(groupKey)
+    const entriesUs: number[] = []
+    const kindCounts = { challenge: 0, join: 0 }
+    const world = simulateSuccess({
+      ...{ seed: 1, path, dataBytes: 65_536, limitUs: 30_000_000 },
+      receivers: Array.from({ length: count }, () => ({ isHollow: true, keys })),
+      sender: {
+        ...{ keys: new SenderKeys(groupKey), minReceivers: count },
+        encoder: { load: () => undefined, parityInto: () => undefined },
+      },
+      onHeard: (nowUs, bytes) => {
+        const message = peekSealed(bytes, 0, bytes.length)
+        if (typeof message === 'string' || (message.kind !== 'challenge' && message.kind !== 'join')) return
+        kindCounts[message.kind]++
+        entriesUs.push(nowUs)
+      },
+    })
+    const inAnyTenth = entriesUs.map((fromUs) => entriesUs.filter((us) => us >= fromUs && us < fromUs + 100_000).length)
+    expect(Math.max(...inAnyTenth)).toBeLessThan(mostInTenth)
+    // Those that are lost are said again, and no others.
+    expect(kindCounts.challenge).toBeLessThan(1.1 * count + 3)
+    expect(world.nowUs).toBeLessThan(mostUs)
+  })
 
   test('of 1,000 lose nobody on the way, though each speaks every 5 s only', () => {
     const receivers = Array.from({ length: 1000 }, () => ({ skipsDigest: true }))

@@ -1,5 +1,4 @@
 import {
-  JOIN_DRAW_COUNT,
   JOIN_WINDOW_US,
   LIMITS,
   MAX_RECEIVER_COUNT,
@@ -28,13 +27,16 @@ export class Membership {
   readonly #join: Retry
   readonly #done: Retry
   readonly #reporter: Reporter
-  /** A number from 0 to 65,535: while the announced limit is not above it, nothing is said. */
-  #draw = 0
+  readonly #draw: number
   #isWaiting = false
   #isDone = false
 
-  /** @param name fit for a message: see `clipText` */
-  constructor(receiver: Id64, name: string, random: Random) {
+  /**
+   * @param name fit for a message: see `clipText`
+   * @param draw a number from 0 to 65,535: while the announced limit is not above it, nothing is said
+   */
+  constructor(receiver: Id64, name: string, random: Random, draw: number) {
+    this.#draw = draw
     this.#receiver = receiver
     this.#name = name
     this.#random = random
@@ -53,13 +55,16 @@ export class Membership {
     return this.#done.tryCount >= MAX_DONE_TRIES && nowUs >= this.#done.nextUs
   }
 
-  /** Begins to say that we are here and how far, when the sender lets us. */
-  startJoin(nowUs: number, timing: Feedback): void {
+  /**
+   * Begins to say that we are here and how far, when the sender lets us.
+   * @param hasWaited the session was asked after a wait, which has spread the group already
+   */
+  startJoin(nowUs: number, timing: Feedback, hasWaited: boolean): void {
     this.stop()
     this.#isDone = false
-    this.#draw = Math.floor(this.#random() * JOIN_DRAW_COUNT)
+    const windowUs = hasWaited ? MIN_SPREAD_US : JOIN_WINDOW_US
     if (timing.joinLimit <= this.#draw) this.#isWaiting = true
-    else this.#enter(nowUs + drawBackoffUs(this.#random, JOIN_WINDOW_US, MAX_RECEIVER_COUNT, 0), timing)
+    else this.#enter(nowUs + drawBackoffUs(this.#random, windowUs, MAX_RECEIVER_COUNT, 0), timing)
   }
 
   /** Takes the limit that an Announce tells. */

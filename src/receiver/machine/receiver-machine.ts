@@ -7,6 +7,7 @@ import {
   imageTag,
   imageTagAt,
   isSameId,
+  JOIN_DRAW_COUNT,
   PacketType,
   packetTypeAt,
   sealedPacketBytesAt,
@@ -51,7 +52,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
   #hasRefused = false
   /** Counter of the sealed packet sent last. */
   #counter = 0
-  /** A packet that goes out before all others, whatever the state: a refusal, a Challenge or a Leave. */
+  /** A packet that goes out before all others, whatever the state: a refusal or a Leave. */
   #urgent: { readonly packet: Uint8Array; readonly to: PeerAddress } | undefined
   #foreignPackets = 0
   #malformedPackets = 0
@@ -71,10 +72,11 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     this.#options = options
     this.#name = clipText(options.name)
     this.#startDeadlineUs = nowUs + (options.startTimeoutUs ?? Infinity)
-    this.#membership = new Membership(receiverId, this.#name, random)
+    const draw = Math.floor(random() * JOIN_DRAW_COUNT)
+    this.#membership = new Membership(receiverId, this.#name, random, draw)
     this.#inbox = new ControlInbox(options.trust)
     this.#unfit = new UnfitSessions(options.startTimeoutUs !== undefined)
-    this.#challenge = options.trust && new SessionChallenge(options.trust)
+    this.#challenge = options.trust && new SessionChallenge(options.trust, random, draw)
   }
 
   handleDatagram(nowUs: Micros, from: PeerAddress, bytes: Uint8Array): void {
@@ -124,8 +126,14 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
       this.#urgent = undefined
       return transmit(into, urgent.packet, urgent.to)
     }
+    if (this.#state === 'over') return undefined
+    const asked = this.#challenge?.poll(nowUs)
+    if (asked !== undefined) {
+      const { id, from, announce, nonce } = asked
+      return transmit(into, this.#encode({ kind: 'challenge', nonce }, id, imageTag(announce.imageId)), from)
+    }
     const session = this.#session
-    if (session === undefined || this.#state === 'over') return undefined
+    if (session === undefined) return undefined
     const message = this.#membership.poll(nowUs, session) ?? this.#pollNack(nowUs, session)
     if (message === undefined) return undefined
     return transmit(into, this.#encode(message, session.id, session.tag), session.sender)
@@ -136,12 +144,13 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
   }
 
   pollTimeout(): Micros | undefined {
+    if (this.#state === 'over') return undefined
     const session = this.#session
-    let nextUs = Infinity
+    let nextUs = this.#challenge?.nextUs ?? Infinity
     if (this.#state === 'seeking') {
-      nextUs = Math.min(this.#startDeadlineUs, this.#unfit.deadlineUs)
-    } else if (session !== undefined && this.#state !== 'over') {
-      nextUs = this.#membership.nextUs
+      nextUs = Math.min(nextUs, this.#startDeadlineUs, this.#unfit.deadlineUs)
+    } else if (session !== undefined) {
+      nextUs = Math.min(nextUs, this.#membership.nextUs)
       if (!session.isSenderGone) nextUs = Math.min(nextUs, session.heardUs + this.#options.receiveTimeoutUs)
       if (this.#state === 'active') nextUs = Math.min(nextUs, session.nacks.nextUs)
     }
@@ -304,8 +313,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
       return
     }
     if (this.#challenge?.isProven(id) === false) {
-      const nonce = this.#challenge.ask({ id, from, announce, heard })
-      this.#urgent = { packet: this.#encode({ kind: 'challenge', nonce }, id, imageTag(announce.imageId)), to: from }
+      this.#challenge.note(nowUs, { id, from, announce, heard })
       this.#unfit.clear()
       return
     }
@@ -444,7 +452,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
 
   #startJoin(nowUs: Micros): void {
     const { isSenderGone, announce } = this.#requireSession('join')
-    if (!isSenderGone) this.#membership.startJoin(nowUs, announce.feedback)
+    if (!isSenderGone) this.#membership.startJoin(nowUs, announce.feedback, this.#challenge !== undefined)
   }
 
   #isNamed(receivers: readonly Id64[]): boolean {

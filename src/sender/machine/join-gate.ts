@@ -39,18 +39,20 @@ const SETTLE_US = 50_000
  * that Announce tells is above it. The gate is open, and closes when more have joined at once than is good: then nearly nobody may
  * join, and the limit rises again with each Announce. Those that have joined since, over the limit, show how many still wait, and
  * so by how much it may rise for {@link JOINS_PER_SEC}. Once the main pass is over, whoever is let in is soon done, as are the others:
- * then it rises for {@link FEEDBACK_PER_SEC}, less what these say. Strangers who join in spite of it have it opened for good; those
+ * then it rises for {@link FEEDBACK_PER_SEC}, less what these say. Where receivers challenge the session before they join, each of the two
+ * messages counts half. Strangers who join in spite of it have it opened for good; those
  * who come no faster than they may could keep it closed, but only for a minute in all.
  */
 export class JoinGate {
+  readonly #share: number
   #limit: number = JOIN_DRAW_COUNT
   /** How often it has yet to be told that it has closed. */
   #closingCount = 0
   #isMending = false
-  /** Joins that are allowed now; negative when there were more. */
+  /** Receivers that are allowed to come in now; negative when there were more. */
   #allowance = BURST_COUNT
   #allowedUs: number
-  /** Joins since the gate closed. */
+  /** Receivers that have come in since the gate closed. */
   #joinedCount = 0
   /** Joins that came in spite of it. */
   #defiantCount = 0
@@ -59,8 +61,13 @@ export class JoinGate {
   /** How long it may yet be closed, as of `closedUs`. */
   #closableUs = MAX_CLOSED_US
 
-  constructor(nowUs: number) {
+  /**
+   * @param messageCount messages of a receiver that comes in, each of which is noted: its Join, and in a protected session its Challenge,
+   *   by which it is known earlier
+   */
+  constructor(nowUs: number, messageCount: 1 | 2) {
     this.#allowedUs = nowUs
+    this.#share = 1 / messageCount
   }
 
   /** Draws below this may join. */
@@ -69,14 +76,14 @@ export class JoinGate {
   }
 
   /**
-   * A receiver has joined.
+   * A receiver has joined, or asked whether the session is live.
    * @returns true when the gate has closed, or opened for good, which the group should hear of at once
    */
   noteJoin(nowUs: number): boolean {
     this.#allow(nowUs)
     if (this.#allowance <= -MAX_SURPLUS_COUNT) return this.#isDefied(nowUs)
-    this.#allowance--
-    this.#joinedCount++
+    this.#allowance -= this.#share
+    this.#joinedCount += this.#share
     if (this.#allowance >= 0 || this.#limit < JOIN_DRAW_COUNT || this.#closableUs <= 0) return false
     this.#closedUs = nowUs
     this.#limit = FIRST_LIMIT

@@ -103,7 +103,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     this.#pacer = new Pacer(nowUs, geometry.packetBytes + overheadBytes, maxBitrate)
     this.#outbox = new Outbox((message) => this.#encode(message), this.#pacer.answers)
     this.#stream = new DataStream(options, this.#table, this.#window, this.#planner)
-    this.#joinGate = new JoinGate(nowUs)
+    this.#joinGate = new JoinGate(nowUs, trust === undefined ? 1 : 2)
     this.#startPolicy = new StartPolicy(nowUs, options, this.#joinGate)
     this.#supply = new FrameSupply(options, this.#table, this.#window, this.#planner, (event) => {
       if (event.kind === 'release') this.#stream.forget(event.frame)
@@ -159,13 +159,11 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       case 'max-bitrate':
         this.#pacer.setCap(nowUs, command.bitsPerSec ?? MAX_BITS_PER_SEC)
         break
-      case 'abort': {
-        const { reason } = command
+      case 'abort':
         if (this.#phase === 'closing') break
-        this.#failed = { code: reason === 'interrupted' ? 'INTERRUPTED' : 'SOURCE_FAILED', text: command.text }
-        this.#close(nowUs, { kind: 'abort', reason, text: clipText(command.text) })
+        this.#failed = { code: command.reason === 'interrupted' ? 'INTERRUPTED' : 'SOURCE_FAILED', text: command.text }
+        this.#close(nowUs, { kind: 'abort', reason: command.reason, text: clipText(command.text) })
         break
-      }
       default:
         command satisfies never
     }
@@ -293,7 +291,10 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
 
   #handleMessage(nowUs: Micros, from: PeerAddress, message: ControlMessage): void {
     if (message.kind === 'challenge') {
-      if (this.#phase !== 'closing') this.#outbox.prove(nowUs, message.nonce)
+      if (this.#phase === 'closing') return
+      this.#outbox.prove(nowUs, message.nonce)
+      // Nobody asks for it in an open session.
+      if (this.#options.trust !== undefined) this.#noteJoin(nowUs)
       return
     }
     if (!('receiver' in message) || message.kind === 'abort') {
@@ -310,7 +311,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     if (before === 'new') {
       this.#startPolicy.noteJoin(nowUs)
       // Whoever waits to join may ask for repairs: that is not against the gate.
-      if (message.kind !== 'nack' && this.#joinGate.noteJoin(nowUs)) this.#outbox.announceBy(nowUs)
+      if (message.kind !== 'nack') this.#noteJoin(nowUs)
       this.#tell(id)
     } else if (message.kind !== 'nack') {
       this.#joinGate.noteFeedback(nowUs)
@@ -332,6 +333,10 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     } else this.#retire(id, 'left', message.reason)
   }
 
+  #noteJoin(nowUs: Micros): void {
+    if (this.#joinGate.noteJoin(nowUs)) this.#outbox.announceBy(nowUs)
+  }
+
   /** Large groups repeat themselves more slowly, so that many can be acknowledged in one message. */
   get #ackDelayUs(): number {
     const { knownCount } = this.#roster
@@ -349,13 +354,11 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     // Not answered either: an echo would silence those who want the same and are not slow.
     if (this.#slow.isPutOff(nack.receiver)) return
     this.#stream.noteNack(nack)
-    const { grttUs } = this.#roster
-    const groupCount = this.#groupCount
-    const symbolsPerSec = this.#pacer.packetsPerSec
-    const isPassing = this.#phase === 'sending'
-    const { passSlice } = this.#stream
     const settledBelow = this.#roster.settledBelowOf(nack.receiver)
-    const state = { groupCount, grttUs, passSlice, settledBelow, isPassing, address, symbolsPerSec }
+    const state = {
+      ...{ groupCount: this.#groupCount, grttUs: this.#roster.grttUs, symbolsPerSec: this.#pacer.packetsPerSec },
+      ...{ passSlice: this.#stream.passSlice, isPassing: this.#phase === 'sending', settledBelow, address },
+    }
     if (this.#nackDesk.take(nowUs, nack, state)) return
     // Its Join is under way, and it will ask again: the result should name it.
     if (!this.#roster.isNamed(nack.receiver)) return

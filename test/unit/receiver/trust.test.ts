@@ -8,6 +8,8 @@ import {
   encodePrefixInto,
   encodeSealed,
   imageTag,
+  JOIN_WINDOW_US,
+  MIN_SPREAD_US,
   openSealed,
   PacketType,
   packetTypeAt,
@@ -67,11 +69,21 @@ class Speaker {
     return packet
   }
 
+  /** True for a Challenge to this session. */
+  isAsked(packet: Uint8Array): boolean {
+    return this.#nonceIn(packet) !== undefined
+  }
+
   /** The nonce of a Challenge that a receiver sent. */
   nonceIn(packet: Uint8Array): Id64 {
+    const nonce = this.#nonceIn(packet)
+    if (nonce === undefined) throw new Error('this is no Challenge to the session')
+    return nonce
+  }
+
+  #nonceIn(packet: Uint8Array): Id64 | undefined {
     const opened = openSealed(packet, 0, packet.length, { hasTag: this.#trust.hasTag! })
-    if (typeof opened === 'string' || opened.message.kind !== 'challenge') throw new Error(JSON.stringify(opened))
-    return opened.message.nonce
+    return typeof opened === 'string' || opened.message.kind !== 'challenge' ? undefined : opened.message.nonce
   }
 }
 
@@ -109,10 +121,17 @@ class Listener {
     this.#drain()
   }
 
+  /** Hears of a session, and waits until it has asked it. */
+  ask(speaker: Speaker, change: Partial<Announce> = {}): void {
+    this.hear(speaker.announce(change))
+    this.pass(JOIN_WINDOW_US)
+  }
+
   /** Hears of a session and lets it prove itself. */
   meet(speaker: Speaker): void {
-    this.hear(speaker.announce())
-    this.hear(speaker.say({ kind: 'proof', nonces: [speaker.nonceIn(this.sent.at(-1)!)] }))
+    this.ask(speaker)
+    const asked = this.sent.findLast((packet) => speaker.isAsked(packet))
+    this.hear(speaker.say({ kind: 'proof', nonces: [speaker.nonceIn(asked!)] }))
   }
 
   get kinds(): string[] {
@@ -134,9 +153,9 @@ class Listener {
 describe('a receiver with a key', () => {
   test('takes part once the session has repeated its nonce, and not before', () => {
     const [speaker, listener] = [new Speaker(1), new Listener()]
-    listener.hear(speaker.announce(), speaker.announce())
+    listener.ask(speaker)
     expect(listener.kinds).toEqual([])
-    expect(listener.sent).toHaveLength(2)
+    expect(listener.sent).toHaveLength(1)
     listener.hear(speaker.say({ kind: 'proof', nonces: [{ high: 1, low: 1 }] }))
     expect(listener.kinds).toEqual([])
     listener.hear(speaker.say({ kind: 'proof', nonces: [{ high: 1, low: 1 }, speaker.nonceIn(listener.sent[0]!)] }))
@@ -148,7 +167,8 @@ describe('a receiver with a key', () => {
   test('asks each session, and each time it seeks one, with another nonce', () => {
     const [one, other] = [new Speaker(1), new Speaker(2)]
     const nonces = [new Listener(), new Listener()].flatMap((listener) => {
-      listener.hear(one.announce(), other.announce())
+      listener.ask(one)
+      listener.hear(other.announce())
       return [one.nonceIn(listener.sent[0]!), other.nonceIn(listener.sent[1]!)]
     })
     expect(new Set(nonces.map(({ high, low }) => `${high} ${low}`)).size).toBe(4)
@@ -156,7 +176,8 @@ describe('a receiver with a key', () => {
 
   test('takes the session that proves itself, though another was announced since', () => {
     const [live, recorded, listener] = [new Speaker(1), new Speaker(2), new Listener()]
-    listener.hear(live.announce(), recorded.announce())
+    listener.ask(live)
+    listener.hear(recorded.announce())
     listener.hear(live.say({ kind: 'proof', nonces: [live.nonceIn(listener.sent[0]!)] }))
     expect(listener.kinds).toEqual([])
     listener.hear(live.announce())
@@ -165,8 +186,7 @@ describe('a receiver with a key', () => {
 
   test('does not judge a session before it has proven itself: a recording must not end it', () => {
     const [speaker, listener] = [new Speaker(1), new Listener()]
-    const announce = speaker.announce({ codec: 2 })
-    listener.hear(announce)
+    listener.ask(speaker, { codec: 2 })
     expect(listener.kinds).toEqual([])
     listener.hear(speaker.say({ kind: 'proof', nonces: [speaker.nonceIn(listener.sent[0]!)] }))
     expect(listener.events).toMatchObject([{ kind: 'failed', code: 'CODEC_REFUSED' }])
@@ -217,8 +237,8 @@ describe('a receiver with a key', () => {
     const [first, second, listener] = [new Speaker(1), new Speaker(2), new Listener()]
     listener.meet(first)
     listener.opened()
-    listener.hear(second.announce())
-    expect(() => second.nonceIn(listener.sent.at(-1)!)).toThrow()
+    listener.ask(second)
+    expect(listener.sent.some((packet) => second.isAsked(packet))).toBe(false)
     listener.pass(2_000_001)
     listener.meet(second)
     expect(listener.events).toMatchObject([{ kind: 'session' }, { kind: 'adopted', session: second.session }])
@@ -254,9 +274,9 @@ describe('a sender that is started again otherwise protected', () => {
     listener.meet(new Speaker(1))
     listener.opened()
     listener.pass(2_000_001)
-    const sentCount = listener.sent.length
-    listener.hear(new Speaker(2, new SenderKeys(groupKey, signing.privateKey)).announce())
-    expect(listener.sent).toHaveLength(sentCount)
+    const other = new Speaker(2, new SenderKeys(groupKey, signing.privateKey))
+    listener.ask(other)
+    expect(listener.sent.some((packet) => other.isAsked(packet))).toBe(false)
     expect(listener.kinds).toEqual(['session'])
   })
 })
@@ -277,6 +297,82 @@ test('frames that wait for their turn when a sender of a keyed session is starte
   expect(slices()).toEqual([0, 1])
   listener.hear(...whole(second, 2))
   expect(slices()).toEqual([0, 1, 2])
+})
+
+describe('a crowd with a key', () => {
+  const FEEDBACK = { grttUs: 5000, groupCount: 1, reportIntervalMs: 100, receiverTimeoutMs: 5000 }
+  const limited = (joinLimit: number): Partial<Announce> => ({ feedback: { ...FEEDBACK, joinLimit } })
+  const crowd = (): Listener[] =>
+    Array.from({ length: 60 }, (_, index) => new Listener({ random: seededRandom(index + 1) }))
+  const askedCount = (listeners: readonly Listener[]): number => listeners.filter(({ sent }) => sent.length > 0).length
+
+  test('asks late in the window, and only few early: so the sender can stop the rest', () => {
+    const [speaker, listeners] = [new Speaker(1), crowd()]
+    const announce = speaker.announce()
+    for (const listener of listeners) listener.hear(announce)
+    expect(askedCount(listeners)).toBe(0)
+    for (const listener of listeners) listener.pass(JOIN_WINDOW_US / 2)
+    expect(askedCount(listeners)).toBeLessThan(5)
+    const stop = speaker.announce(limited(1))
+    for (const listener of listeners) {
+      listener.hear(stop)
+      listener.pass(JOIN_WINDOW_US / 2)
+    }
+    expect(askedCount(listeners)).toBeLessThan(5)
+  })
+
+  test('waits for a limit above the number drawn, and joins by the same number', () => {
+    const [speaker, listeners] = [new Speaker(1), crowd()]
+    const announces = [0.25, 0.5, 1].map((share) => speaker.announce(limited(share * 65_536)))
+    const shares = announces.map((announce) => {
+      for (const listener of listeners) {
+        listener.hear(announce)
+        listener.pass(JOIN_WINDOW_US)
+      }
+      return askedCount(listeners) / listeners.length
+    })
+    expect(shares[0]).toBeGreaterThan(0.1)
+    expect(shares[0]).toBeLessThan(0.4)
+    expect(shares[1]).toBeGreaterThan(0.35)
+    expect(shares[1]).toBeLessThan(0.65)
+    expect(shares[2]).toBe(1)
+    const proof = speaker.say({
+      kind: 'proof',
+      nonces: listeners.slice(0, 40).map(({ sent }) => speaker.nonceIn(sent[0]!)),
+    })
+    const half = speaker.announce(limited(32_768))
+    const joined = listeners.slice(0, 40).filter((listener) => {
+      const askedCount = listener.sent.length
+      listener.hear(proof, half)
+      listener.opened()
+      listener.pass(MIN_SPREAD_US)
+      expect(listener.kinds).toEqual(['session'])
+      return listener.sent.length > askedCount
+    })
+    expect(joined.length).toBeGreaterThan(10)
+    expect(joined.length).toBeLessThan(30)
+  })
+
+  test('asks again, ever more rarely, while no Proof comes', () => {
+    const [speaker, listener] = [new Speaker(1), new Listener()]
+    for (let heard = 0; heard < 40; heard++) {
+      listener.hear(speaker.announce())
+      listener.pass(50_000)
+    }
+    expect(listener.sent.length).toBeGreaterThanOrEqual(4)
+    expect(listener.sent.length).toBeLessThanOrEqual(6)
+  })
+
+  test('asks the live session when it hears it, however many recordings it has heard meanwhile', () => {
+    const [live, listener] = [new Speaker(1), new Listener()]
+    const recordings = Array.from({ length: 20 }, (_, index) => new Speaker(index + 2).announce())
+    for (let round = 0; round < 3; round++) {
+      listener.hear(...recordings)
+      listener.pass(JOIN_WINDOW_US)
+    }
+    listener.hear(live.announce())
+    expect(live.isAsked(listener.sent.at(-1)!)).toBe(true)
+  })
 })
 
 describe('a session that does not fit', () => {

@@ -10,6 +10,7 @@ import {
   symbolIndexAt,
   type ControlMessage,
   type Id64,
+  type Nack,
   type Report,
 } from '../../../src/protocol/index.ts'
 import { SenderMachine, type SenderEvent, type SenderMachineOptions } from '../../../src/sender/machine/index.ts'
@@ -162,6 +163,19 @@ export class HandDriven {
     if (typeof message === 'string') throw new Error(message)
     this.control.push(message)
   }
+}
+
+export const nack = (low: number, given: Partial<Nack>): Nack => ({
+  ...{ kind: 'nack', receiver: receiver(low), deficits: [], missing: [] },
+  ...given,
+})
+
+/** A session under way: receivers 1 to `count` have joined, and a second has passed. */
+export function underway(sliceCount: number, count: number, given: Partial<SenderMachineOptions> = {}): HandDriven {
+  const driven = new HandDriven(sliceCount, given)
+  for (let low = 1; low <= count; low++) driven.join(low)
+  driven.until(1_000_000)
+  return driven
 }
 
 /** A frame of that slice: each symbol begins with the slice and is full of its own number. */

@@ -15,7 +15,7 @@ const SECONDS = 10
 
 /** Closes a gate at time 0 by one Join more than it bears. */
 function closedGate(): JoinGate {
-  const gate = new JoinGate(0)
+  const gate = new JoinGate(0, 1)
   for (let joined = 0; joined < BURST; joined++) gate.noteJoin(0)
   expect(gate.noteJoin(0)).toBe(true)
   return gate
@@ -41,7 +41,7 @@ function joinsOf(gate: JoinGate, waitingCount: number, stepCount: number, feedba
 
 describe('the join gate', () => {
   test('is open for few, however often they come', () => {
-    const gate = new JoinGate(0)
+    const gate = new JoinGate(0, 1)
     for (let nowUs = 0; nowUs < 10_000_000; nowUs += 10_000) {
       for (let joined = 0; joined < 3; joined++) gate.noteJoin(nowUs)
       gate.step(nowUs)
@@ -55,6 +55,12 @@ describe('the join gate', () => {
     expect(gate.limit).toBe((JOIN_DRAW_COUNT * BURST) / MAX_RECEIVER_COUNT)
     expect(gate.settledUs).toBe(Infinity)
     expect(gate.noteJoin(0)).toBe(false)
+  })
+
+  test('closes after as many receivers when each says two messages to come in', () => {
+    const gate = new JoinGate(0, 2)
+    for (let noted = 0; noted < 2 * BURST; noted++) expect(gate.noteJoin(0)).toBe(false)
+    expect(gate.noteJoin(0)).toBe(true)
   })
 
   test.each([0, 10, 100, 1000, 10_000, 16_000])('lets %d that wait in at a steady rate', (count) => {
@@ -88,7 +94,7 @@ describe('the join gate', () => {
   })
 
   test('does not close for what the others say', () => {
-    const gate = new JoinGate(0)
+    const gate = new JoinGate(0, 1)
     gate.startMending(0)
     for (let heard = 0; heard < 1000; heard++) gate.noteFeedback(0)
     expect(gate.noteJoin(0)).toBe(false)
@@ -103,7 +109,7 @@ describe('the join gate', () => {
     })
     expect(gaps).toEqual([4_000, 4_000, 50_000, 50_000])
     expect(gate.announceGapUs(100_000)).toBe(200_000)
-    expect(new JoinGate(0).announceGapUs(5_000)).toBe(Infinity)
+    expect(new JoinGate(0, 1).announceGapUs(5_000)).toBe(Infinity)
   })
 
   test('tells how many receivers there are before all have joined', () => {
