@@ -86,7 +86,7 @@ describe('on a full disk', () => {
     await expectFailure(
       storage.setClusterRecord({ maxBitrate: 1 }),
       'STORAGE_FAILED',
-      `${folder}/cluster.json: no space`,
+      `${folder}/_cluster.json: no space`,
     )
     expect(readdirSync(folder)).toEqual([])
     truncateSync(path('full/ballast'), 0)

@@ -188,19 +188,6 @@ describe('FrameConsumer', () => {
     expect(await Promise.all([consumer.consume(0, first), consumer.consume(1, second)])).toEqual(['settled', 'settled'])
   })
 
-  it('does not take what follows a write that has failed for damaged', async () => {
-    const sink = new MemorySink(3 * 4096, true)
-    const consumer = consumerOf(sink)
-    sink.onWrite = () => Promise.reject(new Error('the reader has gone'))
-    const frames = [0, 1, 2].map((index) => frameOf(index * 4096, [data(index * 4096, 4096)], index + 1))
-    const outcomes = await Promise.allSettled(frames.map((frame, index) => consumer.consume(index, frame)))
-    expect(outcomes).toEqual([
-      { status: 'rejected', reason: new Error('the reader has gone') },
-      { status: 'fulfilled', value: 'early' },
-      { status: 'fulfilled', value: 'early' },
-    ])
-  })
-
   it('closes when the writes that are under way have ended', async () => {
     const sink = new MemorySink(4096)
     let open = (): void => undefined
