@@ -15,7 +15,7 @@ export const DEPLOY_COMMANDS = {
   shutdown: 'have guests power down',
   commit: 'write what machines have changed into their images',
   destroy: 'remove machines that are down: overlays, copies and images',
-  abandon: 'give up what machines have changed on hosts that are lost, so that they boot elsewhere',
+  abandon: 'give up changes on hosts that are lost, to boot elsewhere',
   evict: 'remove templates from hosts',
 } as const
 
@@ -50,6 +50,9 @@ const SET = repeatable(
 )
 
 const VMS = valued('--vms <NAMES>', 'only these machines, separated by commas [all]', parseNames)
+
+/** What is given up is named. */
+const LOST_VMS = valued('--vms <NAMES>', 'these machines, separated by commas', parseNames)
 
 const OPTIONS = {
   set: SET,
@@ -144,7 +147,8 @@ export function parseDeployCommand(args: readonly string[]): DeployCommand | Tex
 
 function formOf(name: DeployName): ProgramForm<typeof OPTIONS> {
   const own = [...OWN[name], 'set', 'json', 'quiet'] as const
-  const options = Object.fromEntries(own.map((key) => [key, OPTIONS[key]])) as typeof OPTIONS
+  const all = name === 'abandon' ? { ...OPTIONS, vms: LOST_VMS } : OPTIONS
+  const options = Object.fromEntries(own.map((key) => [key, all[key]])) as typeof OPTIONS
   return {
     name: `skilfish ${name}`,
     description: `${capitalized(DEPLOY_COMMANDS[name])}.\n\nFILE describes the cluster, in YAML (docs/deployer.md); - is standard input.`,
@@ -152,7 +156,7 @@ function formOf(name: DeployName): ProgramForm<typeof OPTIONS> {
     options,
     groups: { Options: own },
     notes: [],
-    examples: [`skilfish ${name} cluster.yaml`, ...(EXAMPLES[name] ?? [])],
+    examples: [...(name === 'abandon' ? [] : [`skilfish ${name} cluster.yaml`]), ...(EXAMPLES[name] ?? [])],
     exits: name === 'up' || name === 'fetch' ? [...EXITS, 'nobody', 'network'] : EXITS,
   }
 }
