@@ -6,11 +6,14 @@ const MAX_FACTOR = 8
 /** Times the repetition of a message that waits for an answer: the interval doubles up to eight times, with jitter. */
 export class Retry {
   readonly #random: Random
+  readonly #maxFactor: number
   #nextUs = Infinity
   #tryCount = 0
 
-  constructor(random: Random) {
+  /** @param maxFactor longest time between two tries, in intervals, 1 or more; default 8 */
+  constructor(random: Random, maxFactor: number = MAX_FACTOR) {
     this.#random = random
+    this.#maxFactor = maxFactor
   }
 
   /** When the next try is due; Infinity: not running. */
@@ -38,7 +41,7 @@ export class Retry {
    */
   poll(nowUs: number, intervalUs: number): boolean {
     if (nowUs < this.#nextUs) return false
-    const factor = Math.min(MAX_FACTOR, 2 ** this.#tryCount++)
+    const factor = Math.min(this.#maxFactor, 2 ** this.#tryCount++)
     this.#nextUs = nowUs + Math.ceil(intervalUs * factor * (0.75 + 0.5 * this.#random()))
     return true
   }

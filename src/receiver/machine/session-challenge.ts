@@ -51,7 +51,8 @@ export class SessionChallenge {
     this.#trust = trust
     this.#random = random
     this.#draw = draw
-    this.#retry = new Retry(random)
+    // Not ever more slowly: the Announce that lets it ask again, the Challenge and the Proof may each get lost.
+    this.#retry = new Retry(random, 1)
   }
 
   /** When to `poll` next; Infinity: not before another Announce. */
