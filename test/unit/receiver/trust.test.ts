@@ -359,8 +359,8 @@ describe('a crowd with a key', () => {
       listener.hear(speaker.announce())
       listener.pass(50_000)
     }
-    expect(listener.sent.length).toBeGreaterThanOrEqual(6)
-    expect(listener.sent.length).toBeLessThanOrEqual(11)
+    expect(listener.sent.length).toBeGreaterThanOrEqual(12)
+    expect(listener.sent.length).toBeLessThanOrEqual(22)
   })
 
   test('asks the live session when it hears it, however many recordings it has heard meanwhile', () => {
