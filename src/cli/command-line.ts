@@ -66,7 +66,10 @@ export function parseCommandLine<Forms extends OptionForms>(
 ): CommandLine<Forms> {
   const garbled = args.find((argument) => argument.includes('\uFFFD'))
   if (garbled !== undefined)
-    throw new SkilfishError('OPTION_INVALID', `cannot use ${JSON.stringify(garbled)}: it is not UTF-8`)
+    throw new SkilfishError(
+      'OPTION_INVALID',
+      `cannot use ${JSON.stringify(garbled)}: it is not UTF-8, or has a character that cannot be told from that (U+FFFD)`,
+    )
   const options = Object.entries(form.groups).flatMap(([heading, keys]) =>
     keys.map((key) => [key, createOption(form.options[key]!).helpGroup(`${heading}:`)] as const),
   )

@@ -41,7 +41,12 @@ export async function runHostCommand(): Promise<number> {
   process.on('SIGINT', () => undefined)
   process.stdout.on('error', giveUp)
   let setCap: (maxBitrate: number | undefined) => void = () => undefined
-  const first = await firstLine(giveUp, ({ maxBitrate }) => setCap(maxBitrate ?? undefined))
+  // It may come before the step that it is for has begun.
+  let order: StepOrder | undefined
+  const first = await firstLine(giveUp, (latest) => {
+    order = latest
+    setCap(latest.maxBitrate ?? undefined)
+  })
   const alive = setInterval(() => void tell({ type: 'alive' }), ALIVE_MS)
   try {
     const request = readRequest(first)
@@ -54,7 +59,10 @@ export async function runHostCommand(): Promise<number> {
       nextMs = performance.now() + PROGRESS_MS
       void tell({ type: 'progress', percent, bitsPerSec })
     }
-    const onCapChange = (listener: typeof setCap): void => void (setCap = listener)
+    const onCapChange = (listener: typeof setCap): void => {
+      setCap = listener
+      if (order !== undefined) listener(order.maxBitrate ?? undefined)
+    }
     const result = await runStep(request, { signal: aborted.signal, onProgress, onCapChange })
     await tell({ type: 'result', result })
     return 0
@@ -80,7 +88,7 @@ function firstLine(onGone: () => void, onOrder: (order: StepOrder) => void): Pro
     createInterface({ input: process.stdin })
       .on('line', (line) => {
         if (isFirst) resolve(line)
-        else if (line !== '') onOrder(JSON.parse(line) as StepOrder)
+        else if (line.startsWith('{"maxBitrate":')) onOrder(JSON.parse(line) as StepOrder)
         isFirst = false
       })
       .on('close', () => {

@@ -35,7 +35,7 @@ export async function commitVm(request: CommitRequest): Promise<CommitResult> {
   await storage.snapshot(vm, generation)
   const { id, cluster, template } = record
   await storage.setVmRecord(vm, { id, cluster, template, generation })
-  await agent.run({ step: 'committed', ...place, generation }, hooks)
+  await agent.run({ step: 'committed', ...place, image: record.id, generation }, hooks)
   // The commit counts. What is left now goes with the next one.
   await storage.prune(vm, generation).catch(() => undefined)
   return { ...report, generation, snapshotMs: performance.now() - startedMs }
@@ -77,7 +77,7 @@ async function committedBefore({ agent, place, record, hooks }: CommitRequest): 
   const { generation } = record
   if (generation > 0) {
     // The deployer may have died before it told the host.
-    await agent.run({ step: 'committed', ...place, generation }, hooks)
+    await agent.run({ step: 'committed', ...place, image: record.id, generation }, hooks)
     const { isCommitted = true } = await agent.run({ step: 'status', ...place }, hooks)
     if (isCommitted) return { by: 'bitmap', committedBytes: 0, copyMs: 0, verifyMs: 0, generation, snapshotMs: 0 }
   }

@@ -22,6 +22,8 @@ export type Operation =
 export interface Part<Result> {
   readonly name: string
   readonly host: string
+  /** It is about the host itself, not about a machine of that name. */
+  readonly isHost?: true
   readonly elapsedMs: number
   readonly result?: Result
   readonly error?: { readonly code: string; readonly message: string }

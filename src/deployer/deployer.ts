@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { checkCount, checkNumber, MAX_WAIT_MS } from '../check.ts'
-import { SkilfishError, type ErrorCode } from '../errors.ts'
+import { SkilfishError } from '../errors.ts'
 import { LEAST_BITS_PER_SEC, MAX_BITS_PER_SEC } from '../ratelimit/index.ts'
 import { checkTransfer } from './check-transfer.ts'
 import type { ClusterPlan, VmPlan } from './cluster-file.ts'
@@ -19,7 +19,7 @@ import type {
 } from './deployer-events.ts'
 import { forEach } from './extents.ts'
 import { fetchBases } from './fetch-operation.ts'
-import { HostAgent } from './host-agent.ts'
+import { HostAgent, HostLostError } from './host-agent.ts'
 import type { BaseName, StepHooks, StepResults } from './host-protocol.ts'
 import { baseName } from './names.ts'
 import { forAll, inTurn } from './parts.ts'
@@ -32,9 +32,6 @@ const SHUTDOWN_TIMEOUT_MS = 60_000
 /** Commits at the same time, unless told otherwise: more than a few only wait for the storage. */
 const COMMITS_AT_ONCE = 4
 const MAX_AT_ONCE = 64
-
-/** How it is told that a host is not there. */
-const LOST_CODES: ReadonlySet<ErrorCode> = new Set(['HOST_FAILED', 'CLUSTER_INVALID'])
 
 export interface DeployerOptions {
   /** Called for each event. */
@@ -159,9 +156,13 @@ export class Deployer {
       },
     )
     const parts = await forAll('status', this.#chosen(choice), this.#emit, async (vm): Promise<VmView> => {
-      const record = await this.#storage.vmRecord(vm.name)
-      const place = { name: vm.name, host: record?.host ?? vm.host }
-      const known = { vm: place.name, host: place.host, ...(record === undefined ? {} : { record }) }
+      const { name, host, record, recordError } = await placeVm(this.#storage, vm)
+      const place = { name, host }
+      const known = {
+        ...{ vm: name, host },
+        ...(record === undefined ? {} : { record }),
+        ...(recordError === undefined ? {} : { storageReason: recordError.message }),
+      }
       try {
         const hooks = this.#hooks('status')(place)
         return { ...known, ...(await this.#agent(place.host).run({ step: 'status', ...this.#place(place) }, hooks)) }
@@ -173,7 +174,7 @@ export class Deployer {
     const storageReason = await looked
     // Where the template is not to be had, nothing tells whether an image is.
     return parts.map(({ result }) =>
-      result.record !== undefined || storageReason === undefined ? result : { ...result, storageReason },
+      result.record !== undefined || storageReason === undefined ? result : { storageReason, ...result },
     )
   }
 
@@ -225,7 +226,8 @@ export class Deployer {
         return {}
       })
       const left = await this.#placed({})
-      if (left.every(({ record }) => record === undefined)) await this.#storage.removeCluster()
+      if (left.every(({ record, recordError }) => record === undefined && recordError === undefined))
+        await this.#storage.removeCluster()
       return parts
     })
   }
@@ -291,7 +293,7 @@ export class Deployer {
     const hooks = this.#hooks('boot')(vm)
     const { id: image, generation } = record
     // A commit that counts may not have been told to the host: its deployer may have died.
-    await agent.run({ step: 'committed', ...this.#place(vm), generation }, hooks)
+    await agent.run({ step: 'committed', ...this.#place(vm), image, generation }, hooks)
     if (record.host === undefined) await this.#storage.setVmRecord(vm.name, { ...record, host: vm.host })
     const remote = await this.#storage.remoteImage(vm.name, generation)
     const place = { ...this.#place(vm), image, generation, base }
@@ -306,11 +308,11 @@ export class Deployer {
   async #isLost(name: string, host: string): Promise<boolean> {
     const hooks = this.#hooks('abandon')({ name, host })
     try {
-      const agent = this.#agent(host)
-      await agent.run({ step: 'remove', ...this.#place({ name, host }), isForced: false }, hooks)
+      if (!this.#agents.has(host)) throw new HostLostError('it is not among the hosts of the cluster')
+      await this.#agent(host).run({ step: 'remove', ...this.#place({ name, host }), isForced: false }, hooks)
       return false
     } catch (error) {
-      if (!(error instanceof SkilfishError) || !LOST_CODES.has(error.code)) throw error
+      if (!(error instanceof HostLostError)) throw error
       const text = `${host} is taken for lost (${error.message}); the machine may still run there, and its files stay there`
       this.#emit({ operation: 'abandon', vm: name, host, kind: 'note', text })
       return true

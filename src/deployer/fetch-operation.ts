@@ -44,7 +44,10 @@ export async function fetchBases(request: FetchRequest): Promise<FetchResult> {
   }
   const lacking = found.filter(({ result }) => result!.path === undefined)
   const sent = lacking.length === 0 ? { wireBytes: 0, parts: [] } : await multicast(request, lacking)
-  const hostParts = looked.map((part) => sent.parts.find(({ name }) => name === part.name) ?? part)
+  const hostParts = looked.map((part) => ({
+    ...(sent.parts.find(({ name }) => name === part.name) ?? part),
+    isHost: true as const,
+  }))
   const lost = new Set(hostParts.filter(isFailed).map(({ host }) => host))
   const own = await fetchUniques({ ...request, vms: vms.filter(({ host }) => !lost.has(host)) })
   const parts = [...hostParts, ...own]
@@ -94,7 +97,8 @@ async function multicast(
   // Anybody may know the identity of a template. Without a key of the description, this one is for those alone that are asked to receive.
   const key = plan.transfer.key === undefined ? { freshKey: randomBytes(GROUP_KEY_BYTES).toString('hex') } : {}
   const { source, cephConf } = await storage.template()
-  let cap = await capOf(request)
+  const firstCap = await capOf(request)
+  let cap = firstCap
   const gone = new AbortController()
   const giveUp = AbortSignal.any([signal, gone.signal])
   let tellCap: (maxBitrate: number | undefined) => void = () => undefined
@@ -102,21 +106,28 @@ async function multicast(
   const sendRequest = {
     ...{ step: 'send' as const, source, base, place, ...key, receiverCount: hosts.length },
     ...(cephConf === undefined ? {} : { cephConf }),
-    ...(cap === undefined ? {} : { maxBitrate: cap }),
+    ...(firstCap === undefined ? {} : { maxBitrate: firstCap }),
   }
   const sendHooks: StepHooks = {
     signal: giveUp,
     onProgress: (percent, bitsPerSec) => emit({ operation: 'fetch', kind: 'progress', percent, bitsPerSec }),
-    onCapChange: (listener) => void (tellCap = listener),
+    onCapChange: (listener) => {
+      tellCap = listener
+      // It may have changed before the sender was ready to hear of it.
+      if (cap !== firstCap) listener(cap)
+    },
   }
   const sending = sender === undefined ? sendBase(sendRequest, sendHooks) : agent(sender).run(sendRequest, sendHooks)
+  // A storage that hangs must not be asked again and again.
+  let looking: Promise<void> | undefined
   const timer = setInterval(() => {
-    void capOf(request)
+    looking ??= capOf(request)
       .then((wanted) => {
         if (wanted !== cap) tellCap(wanted)
         cap = wanted
       })
       .catch(() => undefined)
+      .finally(() => (looking = undefined))
   }, CAP_LOOK_MS)
   const received = outcomes(
     signal,

@@ -25,6 +25,14 @@ const SILENCE_MS = 20_000
 /** Longest line that a host may say, characters. */
 const MAX_LINE_LENGTH = 1024 * 1024
 
+/** A host that was asked for a step has not answered, or cannot be asked: nobody knows what runs there. */
+export class HostLostError extends SkilfishError {
+  constructor(text: string) {
+    super('HOST_FAILED', text)
+    this.name = 'HostLostError'
+  }
+}
+
 /** A host, and how steps are done there: in this process, or by `skilfish host` through the command that leads to it. */
 export class HostAgent {
   readonly plan: HostPlan
@@ -35,7 +43,7 @@ export class HostAgent {
 
   /**
    * Does a step on the host.
-   * @throws SkilfishError HOST_FAILED when the host cannot be reached, and what the step fails with there
+   * @throws HostLostError when the host does not answer; SkilfishError with what the step fails with there
    */
   async run<Step extends StepRequest['step']>(
     request: StepRequest & { readonly step: Step },
@@ -86,7 +94,7 @@ export class HostAgent {
         end.kind === 'not-started'
           ? systemReason(end.cause)
           : process.said || `it ended without an answer (${end.kind})`
-      throw new SkilfishError('HOST_FAILED', `cannot run ${command.join(' ')}: ${lost ?? how}`)
+      throw new HostLostError(`cannot run ${command.join(' ')}: ${lost ?? how}`)
     } finally {
       clearTimeout(silence)
       clearInterval(alive)

@@ -100,7 +100,7 @@ export type StepRequest =
       readonly target: RemoteImage
       readonly bytesPerSec: number
     })
-  | (VmPlace & { readonly step: 'committed'; readonly generation: number })
+  | (VmPlace & { readonly step: 'committed'; readonly image: string; readonly generation: number })
   | (VmPlace & { readonly step: 'remove'; readonly isForced: boolean })
   | {
       readonly step: 'evict'

@@ -76,16 +76,19 @@ export async function inTurn(
     if (left.length === 0) break
     const parts = await operation({ vms: left.map(({ name }) => name) }).catch((error: unknown) => {
       if (error instanceof ClusterFailedError) return error.parts
-      throw error
+      // Those that have failed before are told too.
+      if (failed.length === 0 || !(error instanceof SkilfishError)) throw error
+      const { code, message } = error
+      return left.map(({ name, host }): Part<unknown> => ({ name, host, elapsedMs: 0, error: { code, message } }))
     })
-    for (const part of parts) {
-      if (part.error === undefined) done.set(part.name, part)
-      else failed.push(part)
-    }
-    // With a host, which goes by its own name, its machines are out.
-    const isOut = ({ name, host }: Place): boolean =>
-      failed.some((part) => part.name === name || (part.name === part.host && part.host === host))
-    left = left.filter((vm) => !isOut(vm))
+    for (const part of parts) if (part.error === undefined && part.isHost !== true) done.set(part.name, part)
+    const hosts = new Map(parts.flatMap(({ host, isHost, error }) => (isHost && error ? [[host, error] as const] : [])))
+    const own = new Map(parts.flatMap((part) => (!part.isHost && part.error ? [[part.name, part] as const] : [])))
+    // With a host its machines are out.
+    const outOf = ({ name, host }: Place): Part<unknown> | undefined =>
+      own.get(name) ?? (hosts.has(host) ? { name, host, elapsedMs: 0, error: hosts.get(host)! } : undefined)
+    failed.push(...left.flatMap((vm) => outOf(vm) ?? []))
+    left = left.filter((vm) => outOf(vm) === undefined)
   }
   if (failed.length > 0) throw new ClusterFailedError('up', [...left.map(({ name }) => done.get(name)!), ...failed])
 }

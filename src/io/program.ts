@@ -8,7 +8,7 @@ const SAID_LENGTH = 4096
 const SAID_LINES = 3
 
 /** What a program may print when all of it is wanted at once, or the length of a line when lines are, bytes. */
-const OUTPUT_BYTES = 4 * 1024 * 1024
+const OUTPUT_LENGTH = 4 * 1024 * 1024
 
 /** How a program ended. */
 export type ProgramEnd =
@@ -93,8 +93,8 @@ export interface ProgramRun {
 }
 
 /**
- * Runs a program to its end, without input. One that takes longer than `timeoutMs` or prints more than 4 MiB is killed.
- * @param onLine gets each line that it prints instead, so that there may be any number of them, each of up to 4 MiB
+ * Runs a program to its end, without input. One that takes longer than `timeoutMs` or prints more than 4 Mi characters is killed.
+ * @param onLine gets each line that it prints instead, so that there may be any number of them, each of up to 4 Mi characters
  * @throws what `onLine` throws; the program is killed then
  */
 export async function runProgram(
@@ -121,8 +121,8 @@ export async function runProgram(
       failure ??= { error }
       stop('printed what was not expected')
     }
-    if (stdout.length > OUTPUT_BYTES) {
-      stop(`printed ${onLine === undefined ? '' : 'a line of '}more than ${OUTPUT_BYTES} bytes`)
+    if (stdout.length > OUTPUT_LENGTH) {
+      stop(`printed ${onLine === undefined ? '' : 'a line of '}more than ${OUTPUT_LENGTH} characters`)
     }
   })
   const end = await program.ended

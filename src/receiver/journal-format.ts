@@ -130,8 +130,8 @@ export function encodeRecord(sumBefore: Uint8Array, content: Uint8Array): Uint8A
 /**
  * Reads the record at the start of `bytes`, which hold up to {@link MAX_RECORD_BYTES}, and all that is left at the end of the file.
  * @returns views of `bytes`, or `torn` for what a write that did not come to its end leaves behind as the last thing of a file
- *   (a record cut short, or one whose content did not all reach the disk), or `bad` for what is damaged, unless nothing but
- *   zeros follows in the file
+ *   (a record cut short, or one whose content did not all reach the disk), or `bad` for what is damaged, or is nothing but
+ *   zeros to the end of the file, which is for the caller to see
  */
 export function decodeRecord(
   sumBefore: Uint8Array,

@@ -103,20 +103,22 @@ export class ReceiveTarget {
   }
 
   /**
-   * Ends without success: what is settled by now goes into the journal, and the target stays marked as incomplete. A `begin` or
-   * `finish` under way ends first; when that `finish` succeeds, the target is complete and stays so.
+   * Ends without success: what is settled by now goes into the journal (unless a write or `finish` has failed: then no more than was
+   * flushed before), and the target stays marked as incomplete. A `begin` or `finish` under way ends first.
+   * @returns whether that `finish` has succeeded: then the target is complete, and stays so
    */
-  async abort(): Promise<void> {
+  async abort(): Promise<boolean> {
     await this.#beginning?.catch(ignore)
     const isOnDisk = isResumable(this.#sink)
     // Writes to a disk end by themselves; those that a reader or a cluster holds up, the sink ends.
     if (!isOnDisk && !this.#isFinished) await this.#sink.abort()
     await this.#finishing?.catch(ignore)
-    if (this.#isFinished) return
+    if (this.#isFinished) return true
     await this.#consumer?.close()
     await this.#endJournal('close')
     if (!this.#hasBegun) await this.#found?.file.close()
     if (isOnDisk) await this.#sink.abort()
+    return false
   }
 
   async #begin(announce: Announce, geometry: Geometry): Promise<OpenTarget> {

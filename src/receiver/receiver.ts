@@ -147,7 +147,7 @@ class Transfer implements ReceiveHandle {
       signal?.removeEventListener('abort', abort)
       this.#pump?.stop()
       await socket?.close()
-      if (!isComplete) await this.#target?.abort()
+      if (!isComplete && (await this.#target?.abort())) this.#log(`${this.#target!.label} is complete all the same`)
     }
   }
 

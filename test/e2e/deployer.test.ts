@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { getPriority } from 'node:os'
 import { join } from 'node:path'
@@ -98,16 +98,27 @@ it('a host takes a request with as many ranges as there may be', async () => {
   expect((await ended).stdout.toString()).toContain('"code":"BASE_UNFIT"')
 })
 
-it('a host that sends is told of another cap, and follows', async () => {
+it('a host that sends is told of another cap, and follows, also when it is told at once', async () => {
   writeFileSync(at('template.raw'), randomBytes(4 * 1024 * 1024))
-  const base = { key: 'template', identity: 'template 1', sizeBytes: 4 * 1024 * 1024 }
+  const { mtimeNs, ino } = statSync(at('template.raw'), { bigint: true })
+  const identity = `template.raw ${4 * 1024 * 1024} ${mtimeNs} ${ino}`
+  const base = { key: 'template', identity, sizeBytes: 4 * 1024 * 1024 }
   const place = { interface: 'lo', group: `239.192.84.${1 + (process.pid % 250)}:21503` }
   const shared = { base, place, freshKey: '1f'.repeat(32) }
   const receiver = host({ step: 'receive', folder: at('host'), ...shared })
+  const other = host({
+    step: 'send',
+    source: at('template.raw'),
+    ...shared,
+    base: { ...base, identity: 'other' },
+    receiverCount: 1,
+  })
+  expect(messages((await other.ended).stdout, 'error')).toMatchObject([{ code: 'SOURCE_CHANGED' }])
   // 4 MiB would take more than five minutes.
   const sender = host({ step: 'send', source: at('template.raw'), ...shared, receiverCount: 1, maxBitrate: 100_000 })
+  sender.process.stdin!.write('{"maxBitrate":20000}\n')
   await sender.says('"type":"progress"')
-  sender.process.stdin!.write('\n{"maxBitrate":null}\n')
+  sender.process.stdin!.write('what is no order\n\n{"maxBitrate":null}\n')
   const sent = messages((await sender.ended).stdout, 'result')
   expect(sent).toMatchObject([{ result: { wireBytes: expect.any(Number) as number } }])
   expect(messages((await receiver.ended).stdout, 'result')).toMatchObject([
@@ -268,6 +279,21 @@ it('no cap is kept for a storage that is not there', async () => {
 it('a machine that is named twice is worked at once', async () => {
   const { stdout } = await skilfish(['status', '--json', '--vms', 'vm1,vm1']).ended
   expect(messages(stdout, 'result')).toMatchObject([{ results: [{ vm: 'vm1' }] }])
+})
+
+it('a machine is not abandoned on a host that answers, whatever it answers', async () => {
+  mkdirSync(at('template.raw.skilfish/test'), { recursive: true })
+  writeFileSync(at('template.raw.skilfish/test/vm1.qcow2'), '')
+  const record = '{"id":"1","cluster":"test","template":"t","generation":1,"host":"local"}'
+  writeFileSync(at('template.raw.skilfish/test/vm1.json'), record)
+  const answer = '{"type":"error","code":"HOST_FAILED","message":"skilfish here speaks version 2 of requests"}'
+  writeFileSync(at('old'), `#!/bin/sh\necho '${answer}'\n`, { mode: 0o755 })
+  const refused = await skilfish(['abandon', '--vms', 'vm1'], `hosts.0.program=[${at('old')}]`).ended
+  expect([refused.status, refused.stderr.includes('speaks version 2')]).toEqual([4, true])
+  expect(readFileSync(at('template.raw.skilfish/test/vm1.json'), 'utf8')).toBe(record)
+  const lost = await skilfish(['abandon', '--vms', 'vm1'], 'hosts.0.program=["false"]').ended
+  expect([lost.status, lost.stderr.includes('local is taken for lost')]).toEqual([0, true])
+  expect(readFileSync(at('template.raw.skilfish/test/vm1.json'), 'utf8')).not.toContain('host')
 })
 
 it('a machine without an image does not keep others from their switch', async () => {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest'
 import { RbdStorage } from '../../src/deployer/storage/rbd-storage.ts'
 import type { VmRecord } from '../../src/deployer/storage/storage.ts'
 import { CephCluster } from '../lab/ceph-cluster.ts'
@@ -13,6 +13,7 @@ beforeAll(async () => {
   storage = new RbdStorage('rbd:rbd/template@golden', 'prod', ceph.confPath)
 })
 afterAll(() => ceph.down())
+afterEach(() => void vi.useRealTimers())
 
 const RECORD: VmRecord = { id: '1', cluster: 'prod', template: 'template@golden', generation: 0 }
 
@@ -44,4 +45,21 @@ it("takes no record from a template that was once a machine's image", async () =
   expect(await storage.vmRecord('b')).toEqual(RECORD)
   ceph.rbd('image-meta', 'remove', 'template', 'skilfish.vm')
   await storage.removeVm('b')
+})
+
+it('changes nothing when the lease has ended meanwhile, command by command', async () => {
+  const lease = await storage.acquireLease({ signal: new AbortController().signal, onWait: () => undefined })
+  await storage.createVm('c', RECORD)
+  vi.useFakeTimers({ toFake: ['Date'] })
+  // As if this machine had slept.
+  vi.setSystemTime(Date.now() + 60_000)
+  const changes = [
+    () => storage.createVm('d', RECORD),
+    () => storage.snapshot('c', 1),
+    () => storage.rollBack('c', 0),
+    () => storage.removeVm('c'),
+  ]
+  for (const change of changes) await expectFailure(change(), 'CLUSTER_BUSY', 'the lease was lost')
+  expect(ceph.rbd('ls')).toBe('prod._cluster\nprod.c\nprod.db1\ntemplate\n')
+  await lease.release()
 })

@@ -71,8 +71,8 @@ export async function commit(request: CommitRequest, hooks: StepHooks): Promise<
 export async function markCommitted(request: StepRequest & { step: 'committed' }): Promise<void> {
   const folder = new HostFolder(request.folder).vm(request.cluster, request.vm)
   const journal = await readJson<VmJournal>(folder.journal)
-  // A newer overlay is not what was committed.
-  if (journal === undefined || journal.generation >= request.generation) return
+  // A newer overlay, and one of another image, is not what was committed.
+  if (journal?.image !== request.image || journal.generation >= request.generation) return
   await writeJson(folder.journal, { ...journal, committedAs: request.generation } satisfies VmJournal)
 }
 

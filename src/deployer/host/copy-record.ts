@@ -1,4 +1,4 @@
-import { chmod, open, rename, stat } from 'node:fs/promises'
+import { open, rename, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { syncFolder } from '../../io/index.ts'
 import { readJson, remove, writeJson } from './host-folder.ts'
@@ -24,10 +24,11 @@ export async function keepCopy(
   facts: Pick<CopyRecord, 'identity' | 'rootDigest'>,
 ): Promise<void> {
   await remove(recordPath(path))
-  await chmod(partial, 0o444)
   const file = await open(partial, 'r')
   try {
     await file.sync()
+    // Not before: what is interrupted goes on with the file, and must be able to write to it.
+    await file.chmod(0o444)
   } finally {
     await file.close()
   }

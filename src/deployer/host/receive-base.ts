@@ -1,3 +1,4 @@
+import { chmod } from 'node:fs/promises'
 import { SkilfishError } from '../../errors.ts'
 import { FINGERPRINT_SUFFIX, makeFolder } from '../../io/index.ts'
 import { receive } from '../../receiver/index.ts'
@@ -21,6 +22,8 @@ export async function receiveBase(
   await makeFolder(folder.bases)
   const path = folder.basePath(base.key)
   const partial = `${path}.part`
+  // One that was complete but had not got its name yet is read-only.
+  await chmod(partial, 0o600).catch(() => undefined)
   const { rootDigest, imageBytes } = await receive({
     target: partial,
     imageId: base.identity,

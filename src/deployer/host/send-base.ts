@@ -1,3 +1,4 @@
+import { SkilfishError } from '../../errors.ts'
 import { openSource } from '../../io/index.ts'
 import { ReceiversFailedError, send } from '../../sender/index.ts'
 import type { StepHooks, StepRequest, StepResults } from '../host-protocol.ts'
@@ -12,6 +13,12 @@ export async function sendBase(
   { signal, onProgress, onCapChange }: StepHooks,
 ): Promise<StepResults['send']> {
   const opened = await openSource(source, cephConf === undefined ? {} : { cephConf })
+  if (opened.identity !== base.identity) {
+    await opened.close?.()
+    const text =
+      'it is not the template that the deployer has seen; check the configuration of Ceph here, and fetch again'
+    throw new SkilfishError('SOURCE_CHANGED', `cannot send ${source}: ${text}`)
+  }
   const handle = send({
     ...{ source: opened, imageId: base.identity, ...place, minReceivers: receiverCount },
     ...(freshKey === undefined ? {} : { key: Buffer.from(freshKey, 'hex') }),

@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { SkilfishError } from '../../errors.ts'
+import { makeFolder } from '../../io/index.ts'
 import type { BlockNodeOptions } from '../../qmp/index.ts'
 import { forEach, pieces, totalBytes } from '../extents.ts'
 import type { StepHooks, StepRequest, StepResults } from '../host-protocol.ts'
@@ -29,6 +30,7 @@ export async function fetchUnique(
   const host = new HostFolder(request.folder)
   const folder = host.vm(request.cluster, request.vm)
   const path = folder.uniquePath(request.generation)
+  await makeFolder(folder.path)
   if ((await copyFault(path, request.image)) === undefined) return { copiedBytes: 0 }
   const base = await findBase(host, request.base)
   if (!('path' in base)) throw new SkilfishError('BASE_UNFIT', `cannot fetch for ${request.vm}: ${base.reason}`)

@@ -33,6 +33,8 @@ export class FileStorage implements Storage {
   readonly #cluster: string
   readonly #folder: string
   readonly #server: FileServer
+  /** The last that was acquired. Without one nobody else is expected. */
+  #lease: Lease | undefined
 
   /** @param path of the template, absolute @param listen where hosts reach this machine */
   constructor(path: string, cluster: string, listen: ListenPlace) {
@@ -56,7 +58,7 @@ export class FileStorage implements Storage {
   async acquireLease(wait: LeaseWait): Promise<Lease> {
     // No folder beside a template that is not there.
     await this.template()
-    const lease = await acquireLease(this.#cluster, this.#leasePlace(join(this.#folder, 'lease')), wait)
+    const lease = (this.#lease = await acquireLease(this.#cluster, this.#leasePlace(join(this.#folder, 'lease')), wait))
     return {
       ...lease,
       release: async () => {
@@ -104,8 +106,10 @@ export class FileStorage implements Storage {
 
   async removeVm(vm: string): Promise<void> {
     await this.#server.close(vm)
+    this.#lease?.check()
     await rm(`${this.#image(vm)}.part`, { force: true })
-    await rm(this.#image(vm), { force: true })
+    // Somebody else's, without a record, stays.
+    if ((await this.vmRecord(vm)) !== undefined) await rm(this.#image(vm), { force: true })
     await rm(this.#record(vm), { force: true })
   }
 
@@ -134,12 +138,12 @@ export class FileStorage implements Storage {
   async snapshot(vm: string, generation: number): Promise<void> {
     await this.#server.close(vm)
     if ((await this.#snapshots(vm)).includes(generation)) return
-    await runTool(CODE, 'qemu-img', ['snapshot', '-c', snapshotName(generation), this.#image(vm)])
+    await this.#changeSnapshot('-c', vm, generation)
   }
 
   async rollBack(vm: string, generation: number): Promise<void> {
     await this.#server.close(vm)
-    await runTool(CODE, 'qemu-img', ['snapshot', '-a', snapshotName(generation), this.#image(vm)])
+    await this.#changeSnapshot('-a', vm, generation)
     await this.#removeSnapshots(vm, (later) => later > generation)
   }
 
@@ -150,7 +154,13 @@ export class FileStorage implements Storage {
 
   async #removeSnapshots(vm: string, isUnwanted: (generation: number) => boolean): Promise<void> {
     for (const generation of (await this.#snapshots(vm)).filter(isUnwanted))
-      await runTool(CODE, 'qemu-img', ['snapshot', '-d', snapshotName(generation), this.#image(vm)])
+      await this.#changeSnapshot('-d', vm, generation)
+  }
+
+  /** Each change of a method is made only under the lease: others may have it since the one before. */
+  async #changeSnapshot(option: '-a' | '-c' | '-d', vm: string, generation: number): Promise<void> {
+    this.#lease?.check()
+    await runTool(CODE, 'qemu-img', ['snapshot', option, snapshotName(generation), this.#image(vm)])
   }
 
   async uniqueRanges(vm: string, generation: number): Promise<readonly ImageRange[]> {

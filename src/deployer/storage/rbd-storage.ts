@@ -44,6 +44,8 @@ export class RbdStorage implements Storage {
   readonly #name: RbdName
   readonly #cluster: string
   readonly #conf: string | undefined
+  /** The last that was acquired. Without one nobody else is expected. */
+  #lease: Lease | undefined
 
   /** @param text `rbd:[POOL/[NAMESPACE/]]IMAGE@SNAPSHOT` @param conf the configuration of Ceph, here and on every host */
   constructor(text: string, cluster: string, conf: string | undefined) {
@@ -74,7 +76,7 @@ export class RbdStorage implements Storage {
     const marker = this.#spec(this.#marker)
     // Without exclusive-lock, which would have whoever writes metadata wait for the holder of an advisory lock.
     await this.#rbd(['create', '--size', '1M', '--image-feature', 'layering', marker], [errno.EEXIST])
-    return acquireLease(this.#cluster, this.#leasePlace(marker), wait)
+    return (this.#lease = await acquireLease(this.#cluster, this.#leasePlace(marker), wait))
   }
 
   async clusterRecord(): Promise<ClusterRecord> {
@@ -90,7 +92,7 @@ export class RbdStorage implements Storage {
   }
 
   async setVmRecord(vm: string, record: VmRecord): Promise<void> {
-    await this.#rbd(['image-meta', 'set', this.#spec(this.#image(vm)), KEY.vm, JSON.stringify(record)])
+    await this.#change(['image-meta', 'set', this.#spec(this.#image(vm)), KEY.vm, JSON.stringify(record)])
   }
 
   async createVm(vm: string, record: VmRecord): Promise<void> {
@@ -98,10 +100,10 @@ export class RbdStorage implements Storage {
     const partial = `${image}${PARTIAL_SUFFIX}`
     await this.#remove(partial)
     const format = ['--rbd-default-clone-format', '2']
-    await this.#rbd(['clone', ...format, this.#spec(this.#name.image, this.#name.snapshot), partial])
-    await this.#rbd(['snap', 'create', '--no-progress', `${partial}@${snapshotName(0)}`])
-    await this.#rbd(['image-meta', 'set', partial, KEY.vm, JSON.stringify(record)])
-    const isTaken = (await this.#rbd(['rename', partial, image], [errno.EEXIST])) === 'allowed'
+    await this.#change(['clone', ...format, this.#spec(this.#name.image, this.#name.snapshot), partial])
+    await this.#change(['snap', 'create', '--no-progress', `${partial}@${snapshotName(0)}`])
+    await this.#change(['image-meta', 'set', partial, KEY.vm, JSON.stringify(record)])
+    const isTaken = (await this.#change(['rename', partial, image], [errno.EEXIST])) === 'allowed'
     if (!isTaken) return
     await this.#remove(partial)
     const text = 'an image of somebody else has the name; rename it, or the machine'
@@ -116,8 +118,9 @@ export class RbdStorage implements Storage {
 
   async #remove(image: string): Promise<void> {
     await this.#waitUnused(image)
-    await this.#rbd(['snap', 'purge', '--no-progress', image], [errno.ENOENT])
-    await this.#rbd(['rm', '--no-progress', image], [errno.ENOENT])
+    await this.#lease?.confirm()
+    await this.#change(['snap', 'purge', '--no-progress', image], [errno.ENOENT])
+    await this.#change(['rm', '--no-progress', image], [errno.ENOENT])
   }
 
   /** An image that is in use cannot be removed, and without its snapshots it is of no use either. */
@@ -152,12 +155,12 @@ export class RbdStorage implements Storage {
 
   async snapshot(vm: string, generation: number): Promise<void> {
     const image = this.#spec(this.#image(vm))
-    await this.#rbd(['snap', 'create', '--no-progress', `${image}@${snapshotName(generation)}`], [errno.EEXIST])
+    await this.#change(['snap', 'create', '--no-progress', `${image}@${snapshotName(generation)}`], [errno.EEXIST])
   }
 
   async rollBack(vm: string, generation: number): Promise<void> {
     await this.#removeSnapshots(vm, (later) => later > generation)
-    await this.#rbd(['snap', 'rollback', '--no-progress', this.#spec(this.#image(vm), snapshotName(generation))])
+    await this.#change(['snap', 'rollback', '--no-progress', this.#spec(this.#image(vm), snapshotName(generation))])
   }
 
   prune(vm: string, generation: number): Promise<void> {
@@ -170,7 +173,7 @@ export class RbdStorage implements Storage {
     for (const { name } of snapshots) {
       const generation = generationOf(name)
       if (generation !== undefined && isUnwanted(generation))
-        await this.#rbd(['snap', 'rm', '--no-progress', `${image}@${name}`], [errno.ENOENT])
+        await this.#change(['snap', 'rm', '--no-progress', `${image}@${name}`], [errno.ENOENT])
     }
   }
 
@@ -248,6 +251,12 @@ export class RbdStorage implements Storage {
     if (text === '' || text === 'allowed') return undefined
     const value = (JSON.parse(text) as Record<string, string>)[key]
     return value === undefined ? undefined : (JSON.parse(value) as Value)
+  }
+
+  /** Each command of a method is given only under the lease: others may have it since the one before. */
+  async #change(args: readonly string[], allowed: readonly number[] = []): Promise<string> {
+    this.#lease?.check()
+    return this.#rbd(args, allowed)
   }
 
   /**

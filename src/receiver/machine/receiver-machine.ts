@@ -387,14 +387,15 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
   #reject(nowUs: Micros, session: ReceiverSession, slice: number): void {
     const isAtFault = session.assembly.reject(slice)
     session.nacks.handleReject(nowUs, slice)
-    if (!isAtFault) return
-    session.rejectedSlices++
     const times = (this.#rejections.get(slice) ?? 0) + 1
-    this.#rejections.set(slice, times)
-    if (times >= MAX_REJECTIONS) {
+    if (isAtFault) {
+      session.rejectedSlices++
+      this.#rejections.set(slice, times)
+    }
+    if (isAtFault && times >= MAX_REJECTIONS) {
       this.#fail({ code: 'DIGEST_MISMATCH', text: `slice ${slice} has failed its digest ${times} times` })
     } else if (session.isSenderGone) {
-      this.#fail({ code: 'SENDER_LOST', text: `slice ${slice} has failed its digest, and the sender is gone` })
+      this.#fail({ code: 'SENDER_LOST', text: `slice ${slice} has to come again, and the sender is gone` })
     }
   }
 

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import type { Part } from '../../../src/deployer/deployer-events.ts'
+import { SkilfishError } from '../../../src/errors.ts'
 import { ClusterFailedError, inTurn } from '../../../src/deployer/parts.ts'
 
 const VMS = ['a', 'b', 'c'].map((name) => ({ name, host: `host-${name}` }))
@@ -12,7 +13,8 @@ const operation =
     const error = { code: 'HOST_FAILED', message: 'lost' }
     const parts = [...vms, ...failing.filter((name) => name.startsWith('host-'))].map((name) => {
       const host = name.startsWith('host-') ? name : `host-${name}`
-      return { name, host, elapsedMs: 1, ...(failing.includes(name) ? { error } : { result: {} }) }
+      const isHost = name === host ? { isHost: true as const } : {}
+      return { name, host, ...isHost, elapsedMs: 1, ...(failing.includes(name) ? { error } : { result: {} }) }
     })
     await Promise.resolve()
     if (failing.length > 0) throw new ClusterFailedError('boot', parts)
@@ -24,8 +26,8 @@ it('one operation follows another, each for the machines that did not fail befor
   const work = inTurn(VMS, [operation(calls, 'a'), operation(calls, 'host-b'), operation(calls)])
   await expect(work).rejects.toMatchObject({
     code: 'CLUSTER_FAILED',
-    message: 'cannot bring up 2 of 3:\n  a: lost\n  host-b: lost',
-    parts: [{ name: 'c', result: {} }, { name: 'a' }, { name: 'host-b' }],
+    message: 'cannot bring up 2 of 3:\n  a: lost\n  b: lost',
+    parts: [{ name: 'c', result: {} }, { name: 'a' }, { name: 'b' }],
   })
   expect(calls).toEqual([['a', 'b', 'c'], ['b', 'c'], ['c']])
 })
@@ -36,6 +38,11 @@ it('none follows when no machine is left, nor after what is no failure of machin
     'cannot bring up 3 of 3',
   )
   expect(calls).toHaveLength(1)
+  const busy = (): Promise<never> => Promise.reject(new SkilfishError('CLUSTER_BUSY', 'taken'))
+  await expect(inTurn(VMS, [operation(calls, 'a'), busy])).rejects.toMatchObject({
+    message: 'cannot bring up 3 of 3:\n  a: lost\n  b: taken\n  c: taken',
+  })
+  calls.length = 1
   const interrupted = (): Promise<never> => Promise.reject(new Error('enough'))
   await expect(inTurn(VMS, [interrupted, operation(calls)])).rejects.toThrow('enough')
   expect(calls).toHaveLength(1)

@@ -34,7 +34,7 @@ describe('a program that is run to its end', () => {
   it('is ended when it prints too much', async () => {
     expect((await runSh('exec cat /dev/zero')).end).toEqual({
       kind: 'stopped',
-      reason: 'printed more than 4194304 bytes',
+      reason: 'printed more than 4194304 characters',
     })
   })
 
@@ -49,7 +49,7 @@ describe('a program that is run to its end', () => {
 
   it('is ended when a line is too long, or not what is expected', async () => {
     const { end } = await runProgram('cat', ['/dev/zero'], 30_000, () => undefined)
-    expect(end).toEqual({ kind: 'stopped', reason: 'printed a line of more than 4194304 bytes' })
+    expect(end).toEqual({ kind: 'stopped', reason: 'printed a line of more than 4194304 characters' })
     const unexpected = runProgram('yes', [], 30_000, (line) => {
       throw new Error(`not ${line}`)
     })

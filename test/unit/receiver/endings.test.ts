@@ -125,6 +125,19 @@ describe('a sender that falls silent', () => {
     expect(failure(hand)).toMatchObject({ code: 'SENDER_LOST' })
   })
 
+  test('nor can one in sequence that follows it, though nothing is wrong with that', () => {
+    const sender = new HandSender([700, 700])
+    const hand = Hand.joined(sender, { isSequential: true })
+    hand.settlesAtOnce = false
+    hand.hear(...sender.slice(0), ...sender.slice(1), sender.end())
+    hand.command({ kind: 'rejected', slice: 0 })
+    hand.hear(...sender.slice(0))
+    hand.pass(30_000_000)
+    expect(hand.kinds).not.toContain('failed')
+    hand.command({ kind: 'rejected', slice: 1 })
+    expect(failure(hand)).toMatchObject({ code: 'SENDER_LOST' })
+  })
+
   test('does not keep a receiver that is done', () => {
     const hand = doneHand(new HandSender([700]))
     hand.pass(12_000_000)
