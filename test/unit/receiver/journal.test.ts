@@ -145,13 +145,19 @@ describe('a journal', () => {
     expect(existsSync(path('journal'))).toBe(false)
   })
 
-  it('leaves no timer when it is closed in the midst of a flush', async () => {
+  /** A journal with a slice to record, whose flushes wait for `release`. */
+  function heldUp() {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     const sink = new MemoryResumableSink(0)
     const journal = Journal.begin(sink, path('journal'), HEADER, () => undefined)
-    let release = (): void => undefined
-    sink.onFlush = () => new Promise((resolve) => (release = resolve))
+    let open = (): void => undefined
+    sink.onFlush = () => new Promise((resolve) => (open = resolve))
     journal.note(written(1))
+    return { sink, journal, release: () => open() }
+  }
+
+  it('leaves no timer when it is closed in the midst of a flush', async () => {
+    const { sink, journal, release } = heldUp()
     vi.advanceTimersByTime(1000)
     journal.note(written(2))
     const closed = journal.close()
@@ -163,12 +169,7 @@ describe('a journal', () => {
   })
 
   it.each(['before a flush', 'during a flush'])('records nothing more when it is stopped %s', async (when) => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-    const sink = new MemoryResumableSink(0)
-    const journal = Journal.begin(sink, path('journal'), HEADER, () => undefined)
-    let release = (): void => undefined
-    sink.onFlush = () => new Promise((resolve) => (release = resolve))
-    journal.note(written(1))
+    const { sink, journal, release } = heldUp()
     if (when === 'during a flush') vi.advanceTimersByTime(1000)
     const stopped = journal.stop()
     release()

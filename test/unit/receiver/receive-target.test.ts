@@ -133,7 +133,8 @@ describe('the last flush of a target', () => {
     expect(existsSync(path('journal'))).toBe(false)
   })
 
-  it('is waited for when the transfer is given up, and what it has completed stays complete', async () => {
+  /** A target that waits for the second flush of its end. */
+  async function finishing() {
     const target = await openTarget({ target: path('target') })
     await writeSlices(await target.begin(ANNOUNCE, GEOMETRY))
     const flushes = await holdFlushes()
@@ -141,26 +142,25 @@ describe('the last flush of a target', () => {
     await vi.waitUntil(() => flushes.length === 1)
     flushes[0]!.open()
     await vi.waitUntil(() => flushes.length === 2)
+    return { target, finished, flush: flushes[1]! }
+  }
+
+  it('is waited for when the transfer is given up, and what it has completed stays complete', async () => {
+    const { target, finished, flush } = await finishing()
     let isAborted = false
     const aborted = target.abort().then(() => (isAborted = true))
     await turn()
     expect(isAborted).toBe(false)
-    flushes[1]!.open()
+    flush.open()
     await Promise.all([finished, aborted])
     expect(readFileSync(path('target')).equals(expected)).toBe(true)
     expect(readdirSync(path('.')).sort()).toEqual(['any', 'target', 'target.skilfish-fingerprint'])
   })
 
   it('that fails while the transfer is given up leaves the target marked', async () => {
-    const target = await openTarget({ target: path('target') })
-    await writeSlices(await target.begin(ANNOUNCE, GEOMETRY))
-    const flushes = await holdFlushes()
-    const finished = target.finish(end)
-    await vi.waitUntil(() => flushes.length === 1)
-    flushes[0]!.open()
-    await vi.waitUntil(() => flushes.length === 2)
+    const { target, finished, flush } = await finishing()
     const aborted = target.abort()
-    flushes[1]!.fail(Object.assign(new Error('EIO'), { code: 'EIO' }))
+    flush.fail(Object.assign(new Error('EIO'), { code: 'EIO' }))
     await expect(finished).rejects.toMatchObject({ code: 'TARGET_FAILED' })
     await aborted
     expect(readFileSync(path('target')).toString('latin1', 0, 25)).toBe('SKILFISH INCOMPLETE IMAGE')
