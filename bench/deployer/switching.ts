@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import type { GuestConsole, GuestReport } from '../../test/lab/guest-console.ts'
 import type { CommandRun } from '../../test/lab/cluster-command.ts'
 import { TestCluster } from '../../test/lab/test-cluster.ts'
@@ -77,6 +79,9 @@ async function measure(cluster: TestCluster, together: boolean): Promise<Round> 
   try {
     const runs = guests.map((guest) => guest.run(LOAD))
     await cluster.done('fetch')
+    // Quiet begins when the disk has what was fetched, with the first second that has nothing of the fetch.
+    await promisify(execFile)('sync')
+    await new Watch(guests).more(1)
     const quiet = new Watch(guests)
     await quiet.more(QUIET_REPORTS)
     const busy = new Watch(guests)
