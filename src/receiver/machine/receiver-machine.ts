@@ -12,7 +12,6 @@ import {
   packetTypeAt,
   sealedPacketBytesAt,
   sessionAt,
-  type Announce,
   type ControlMessage,
   type Id64,
   type Machine,
@@ -21,13 +20,13 @@ import {
   type PeerAddress,
   type Transmit,
 } from '../../protocol/index.ts'
-import { ControlInbox, type HeardMessage, type UnfitMessage } from './control-inbox.ts'
+import { ControlInbox, type UnfitMessage } from './control-inbox.ts'
 import { Membership } from './membership.ts'
 import type { ReceiverCommand, ReceiverEvent, ReceiverMachineOptions, ReceiverStats } from './receiver-options.ts'
 import { ReceiverSession } from './receiver-session.ts'
-import { SessionChallenge } from './session-challenge.ts'
-import { abortFailure, closingFailure, isSameImage, judgeAnnounce, type Failure } from './session-choice.ts'
-import { UnfitSessions } from './unfit-sessions.ts'
+import type { Candidate } from './session-challenge.ts'
+import { abortFailure, closingFailure, judgeAnnounce, type Failure } from './session-choice.ts'
+import { SessionSearch } from './session-search.ts'
 
 /** Times a slice may fail its digest before the transfer fails. Ours: UDP's checksum lets an error pass far too seldom for that. */
 const MAX_REJECTIONS = 8
@@ -39,15 +38,12 @@ type State = 'seeking' | 'opening' | 'active' | 'verifying' | 'done' | 'over'
 export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, ReceiverStats> {
   readonly #options: ReceiverMachineOptions
   readonly #name: string
-  readonly #startDeadlineUs: Micros
   readonly #membership: Membership
   readonly #events: ReceiverEvent[] = []
   readonly #rejections = new Map<number, number>()
   #state: State = 'seeking'
   readonly #inbox: ControlInbox
-  readonly #unfit: UnfitSessions
-  /** There when this receiver has keys. */
-  readonly #challenge: SessionChallenge | undefined
+  readonly #search: SessionSearch
   #session: ReceiverSession | undefined
   #hasRefused = false
   /** Counter of the sealed packet sent last. */
@@ -71,12 +67,10 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     if (receiverId.high === 0 && receiverId.low === 0) throw new RangeError('receiverId must not be 0')
     this.#options = options
     this.#name = clipText(options.name)
-    this.#startDeadlineUs = nowUs + (options.startTimeoutUs ?? Infinity)
     const draw = Math.floor(random() * JOIN_DRAW_COUNT)
     this.#membership = new Membership(receiverId, this.#name, random, draw)
     this.#inbox = new ControlInbox(options.trust)
-    this.#unfit = new UnfitSessions(options.startTimeoutUs !== undefined)
-    this.#challenge = options.trust && new SessionChallenge(options.trust, random, draw)
+    this.#search = new SessionSearch(nowUs, options, draw)
   }
 
   handleDatagram(nowUs: Micros, from: PeerAddress, bytes: Uint8Array): void {
@@ -127,7 +121,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
       return transmit(into, urgent.packet, urgent.to)
     }
     if (this.#state === 'over') return undefined
-    const asked = this.#challenge?.poll(nowUs)
+    const asked = this.#search.poll(nowUs)
     if (asked !== undefined) {
       const { id, from, announce, nonce } = asked
       return transmit(into, this.#encode({ kind: 'challenge', nonce }, id, imageTag(announce.imageId)), from)
@@ -146,9 +140,9 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
   pollTimeout(): Micros | undefined {
     if (this.#state === 'over') return undefined
     const session = this.#session
-    let nextUs = this.#challenge?.nextUs ?? Infinity
+    let { nextUs } = this.#search
     if (this.#state === 'seeking') {
-      nextUs = Math.min(nextUs, this.#startDeadlineUs, this.#unfit.deadlineUs)
+      nextUs = Math.min(nextUs, this.#search.deadlineUs)
     } else if (session !== undefined) {
       nextUs = Math.min(nextUs, this.#membership.nextUs)
       if (!session.isSenderGone) nextUs = Math.min(nextUs, session.heardUs + this.#options.receiveTimeoutUs)
@@ -233,7 +227,10 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     else this.#foreignPackets++
     if (type !== 'other-version' || this.#session !== undefined || this.#hasRefused) return
     this.#hasRefused = true
-    this.#unfit.note(nowUs, { code: 'VERSION_REFUSED', text: 'the sender speaks another version of the protocol' })
+    this.#search.noteUnfit(nowUs, {
+      code: 'VERSION_REFUSED',
+      text: 'the sender speaks another version of the protocol',
+    })
     this.#urgent = { packet: encodeRefusal(sessionAt(bytes, at)), to: from }
   }
 
@@ -270,12 +267,12 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
       session.heardUs = nowUs
       this.#handleMessage(nowUs, from, heard.message, session)
     } else if (heard.message.kind === 'proof') {
-      const proven = this.#challenge?.take(sessionAt(bytes, at), heard.message)
-      if (proven) this.#consider(nowUs, proven.from, proven.announce, proven.id, heard)
+      const proven = this.#search.takeProof(sessionAt(bytes, at), heard.message)
+      if (proven) this.#consider(nowUs, { ...proven, heard })
     } else if (heard.message.kind !== 'announce' || imageTag(heard.message.imageId) !== imageTagAt(bytes, at)) {
       this.#foreignPackets++
     } else {
-      this.#consider(nowUs, from, heard.message, sessionAt(bytes, at), heard)
+      this.#consider(nowUs, { id: sessionAt(bytes, at), from, announce: heard.message, heard })
     }
     return true
   }
@@ -285,54 +282,33 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     if (isOurs) this.#forgedPackets++
     else this.#foreignPackets++
     if (this.#state !== 'seeking' || typeof message === 'string' || message.kind !== 'announce') return
-    const isFirst = this.#unfit.note(nowUs, failure)
-    // Without a deadline of its own, the receiver fails with the same words in a moment.
-    if (isFirst && this.#options.startTimeoutUs !== undefined) {
-      this.#events.push({ kind: 'unfit', text: `${failure.text}; waiting for another` })
-    }
+    const text = this.#search.noteUnfit(nowUs, failure)
+    if (text !== undefined) this.#events.push({ kind: 'unfit', text })
   }
 
   /** A session other than ours is announced, and has been heard just now. */
-  #consider(nowUs: Micros, from: PeerAddress, announce: Announce, id: Id64, heard: HeardMessage): void {
+  #consider(nowUs: Micros, candidate: Candidate): void {
     const session = this.#session
-    const { imageId, codecs } = this.#options
-    if (session !== undefined) {
-      // Frames of another mode could not be opened; and what was to be signed must not end up as what anybody might have sent.
-      const mayReplace = session.hasMode(heard.mode) && isSameImage(session.announce, announce)
-      if (!mayReplace || !session.isSilent(nowUs)) {
-        this.#foreignPackets++
-        return
-      }
-    }
-    if (session === undefined && imageId !== undefined && imageId !== announce.imageId) {
-      this.#foreignPackets++
-      this.#unfit.note(nowUs, {
-        code: 'IMAGE_REFUSED',
-        text: `a session of image ${announce.imageId} is announced, and this receiver is to take ${imageId}`,
-      })
-      return
-    }
-    if (this.#challenge?.isProven(id) === false) {
-      this.#challenge.note(nowUs, { id, from, announce, heard })
-      this.#unfit.clear()
-      return
-    }
+    const { id, from: sender, announce, heard } = candidate
+    const isFree = session === undefined || session.mayFollow(nowUs, candidate)
+    const verdict = isFree ? this.#search.consider(nowUs, candidate) : 'foreign'
+    if (verdict === 'foreign') this.#foreignPackets++
+    if (verdict !== 'fit') return
     const trust = this.#inbox.trustOf(id)
     if (session !== undefined) {
-      session.adopt(nowUs, id, from, announce, heard, trust)
+      session.adopt(nowUs, candidate, trust)
       this.#events.push({ kind: 'adopted', session: id })
       if (this.#state === 'active' || this.#state === 'verifying') this.#startJoin(nowUs)
-    } else {
-      const geometry = judgeAnnounce(announce, heard.mode, codecs)
-      if ('code' in geometry) {
-        this.#fail(geometry)
-        return
-      }
-      this.#session = new ReceiverSession(nowUs, id, from, announce, geometry, this.#options, heard, trust)
-      this.#state = 'opening'
-      this.#events.push({ kind: 'session', announce, geometry, mode: heard.mode, session: id, sender: from })
+      return
     }
-    this.#challenge?.advance()
+    const geometry = judgeAnnounce(announce, heard.mode, this.#options.codecs)
+    if ('code' in geometry) {
+      this.#fail(geometry)
+      return
+    }
+    this.#session = new ReceiverSession(nowUs, candidate, geometry, this.#options, trust)
+    this.#state = 'opening'
+    this.#events.push({ kind: 'session', announce, geometry, mode: heard.mode, session: id, sender })
   }
 
   #handleMessage(nowUs: Micros, from: PeerAddress, message: ControlMessage, session: ReceiverSession): void {
@@ -402,7 +378,10 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
   /** What follows from any input, and from the time: frames handed out, completion, timeouts. */
   #advance(nowUs: Micros): void {
     const session = this.#session
-    if (this.#state === 'seeking') this.#checkStart(nowUs)
+    if (this.#state === 'seeking') {
+      const failure = this.#search.failure(nowUs)
+      if (failure !== undefined) this.#fail(failure)
+    }
     if (session === undefined || this.#state === 'over') return
     if (session.assembly.takeChange()) session.nacks.arm(nowUs + session.nacks.reorderUs)
     if (this.#state === 'active') {
@@ -423,19 +402,6 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
     }
   }
 
-  #checkStart(nowUs: Micros): void {
-    const { failure, deadlineUs } = this.#unfit
-    if (failure !== undefined && nowUs >= deadlineUs) {
-      this.#fail(failure)
-    } else if (nowUs >= this.#startDeadlineUs) {
-      const { imageId, startTimeoutUs = 0 } = this.#options
-      const within = `within ${startTimeoutUs / 1e6} s`
-      if (failure === undefined) this.#fail({ code: 'NO_SENDER', text: `no sender was heard ${within}` })
-      else if (failure.code !== 'IMAGE_REFUSED') this.#fail(failure)
-      else this.#fail({ code: 'NO_SENDER', text: `only other images than ${imageId!} were announced ${within}` })
-    }
-  }
-
   /** The whole packet, sealed when there is a group key. */
   #encode(message: ControlMessage, session: Id64, imageTag: number): Uint8Array {
     const { tag } = this.#inbox.trustOf(session)
@@ -453,7 +419,7 @@ export class ReceiverMachine implements Machine<ReceiverCommand, ReceiverEvent, 
 
   #startJoin(nowUs: Micros): void {
     const { isSenderGone, announce } = this.#requireSession('join')
-    if (!isSenderGone) this.#membership.startJoin(nowUs, announce.feedback, this.#challenge !== undefined)
+    if (!isSenderGone) this.#membership.startJoin(nowUs, announce.feedback, this.#options.trust !== undefined)
   }
 
   #isNamed(receivers: readonly Id64[]): boolean {

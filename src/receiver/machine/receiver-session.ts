@@ -22,6 +22,8 @@ import {
 import type { HeardMessage } from './control-inbox.ts'
 import { NackScheduler } from './nack-scheduler.ts'
 import type { ReceiverMachineOptions } from './receiver-options.ts'
+import type { Candidate } from './session-challenge.ts'
+import { isSameImage } from './session-choice.ts'
 import { SliceAssembly } from './slice-assembly.ts'
 
 /** Silence of the sender after which it may have died, microseconds. Ours. */
@@ -59,12 +61,9 @@ export class ReceiverSession {
 
   constructor(
     nowUs: Micros,
-    id: Id64,
-    sender: PeerAddress,
-    announce: Announce,
+    { id, from, announce, heard }: Candidate,
     geometry: Geometry,
     options: ReceiverMachineOptions,
-    heard: HeardMessage,
     trust: ReceiverSessionTrust,
   ) {
     this.geometry = geometry
@@ -74,12 +73,12 @@ export class ReceiverSession {
     this.#maxFrameBytes = maxSealedFrameBytes(geometry.sliceBytes)
     this.#tag = imageTag(announce.imageId)
     this.#id = id
-    this.#sender = sender
+    this.#sender = from
     this.#announce = announce
     this.#mode = heard.mode
     this.#guard = trust.makeGuard?.()
     this.isBelieved(heard)
-    this.handleAnnounce(nowUs, sender, announce)
+    this.handleAnnounce(nowUs, from, announce)
   }
 
   get id(): Id64 {
@@ -122,14 +121,21 @@ export class ReceiverSession {
     return this.#end !== undefined && this.assembly.settled.end > this.#end.sliceCount
   }
 
-  /** True when a session of that mode is protected as this one is. */
-  hasMode(mode: TrustMode): boolean {
+  /**
+   * True when another session may take this one's place: nothing has come of this one for long, and that one sends the same image.
+   * Frames of another mode could not be opened; and what was to be signed must not end up as what anybody might have sent.
+   */
+  mayFollow(nowUs: Micros, { heard, announce }: Candidate): boolean {
+    return this.#hasMode(heard.mode) && isSameImage(this.#announce, announce) && this.isSilent(nowUs)
+  }
+
+  #hasMode(mode: TrustMode): boolean {
     return mode.isKeyed === this.#mode.isKeyed && mode.isSigned === this.#mode.isSigned
   }
 
   /** False for a message that is protected otherwise than the session, or is as old as one that was heard before. */
   isBelieved({ mode, counter, isProven }: HeardMessage): boolean {
-    if (!this.hasMode(mode)) return false
+    if (!this.#hasMode(mode)) return false
     if (counter === undefined) return true
     if (counter <= this.#counter) return false
     if (isProven) this.#counter = counter
@@ -191,14 +197,7 @@ export class ReceiverSession {
   }
 
   /** Goes on with a sender that was started again, in a session of the same mode: what is settled stays so. */
-  adopt(
-    nowUs: Micros,
-    id: Id64,
-    from: PeerAddress,
-    announce: Announce,
-    heard: HeardMessage,
-    trust: ReceiverSessionTrust,
-  ): void {
+  adopt(nowUs: Micros, { id, from, announce, heard }: Candidate, trust: ReceiverSessionTrust): void {
     this.#id = id
     this.#guard = trust.makeGuard?.()
     this.#counter = heard.isProven ? (heard.counter ?? 0) : 0

@@ -23,6 +23,9 @@ export interface Candidate {
   readonly heard: HeardMessage
 }
 
+/** A candidate that is to be asked, and the nonce to ask with. */
+export type Question = Candidate & { readonly nonce: Id64 }
+
 /**
  * Tells live sessions from recordings. A tag or a signature proves who made a message, not when. So before a receiver with a key takes
  * part in a session, the session must repeat a nonce that nobody could have known before.
@@ -74,7 +77,7 @@ export class SessionChallenge {
   }
 
   /** The candidate to send a Challenge to now, if any, and its nonce. */
-  poll(nowUs: Micros): (Candidate & { readonly nonce: Id64 }) | undefined {
+  poll(nowUs: Micros): Question | undefined {
     const candidate = this.#candidate
     if (!this.#isWanted || candidate === undefined) return undefined
     if (!this.#retry.poll(nowUs, retryIntervalUs(candidate.announce.feedback.groupCount))) return undefined

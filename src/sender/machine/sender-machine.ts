@@ -14,24 +14,20 @@ import {
   packetTypeAt,
   refusalVersions,
   reportIntervalMs,
-  SMALL_GROUP_COUNT,
   sourceSymbolCount,
-  type AbortReason,
   type Announce,
   type ControlMessage,
   type End,
-  type Id64,
   type Machine,
   type Micros,
-  type Nack,
   type PeerAddress,
   type Phase,
-  type Report,
   type Transmit,
 } from '../../protocol/index.ts'
 import { MAX_BITS_PER_SEC } from '../../ratelimit/index.ts'
 import { DataStream } from './data-stream.ts'
 import { failureOf } from './failure.ts'
+import { FeedbackDesk } from './feedback-desk.ts'
 import { FrameSupply } from './frame-supply.ts'
 import { FrameWindow } from './frame-window.ts'
 import { JoinGate } from './join-gate.ts'
@@ -51,9 +47,6 @@ import { StartPolicy } from './start-policy.ts'
 /** How often silent receivers are looked for, microseconds. */
 const CENSUS_INTERVAL_US = 100_000
 
-/** Longest wait of a Join or Done for others to be acknowledged with it, microseconds: well below RETRY_INTERVAL_US. Ours. */
-const MAX_ACK_DELAY_US = 50_000
-
 /** The sending half of the protocol: see {@link Machine} for how to drive it. */
 export class SenderMachine implements Machine<SenderCommand, SenderEvent, SenderStats> {
   readonly #options: SenderMachineOptions
@@ -69,6 +62,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   readonly #supply: FrameSupply
   readonly #nackDesk: NackDesk
   readonly #slow: SlowReceivers
+  readonly #feedback: FeedbackDesk
   readonly #patience: Patience
   readonly #joinGate: JoinGate
   readonly #events: SenderEvent[] = []
@@ -86,8 +80,8 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
   #counter = 0
   readonly #refusals = new Refusals()
 
-  #counters = {
-    ...{ wireBytes: 0, packets: 0, controlPackets: 0, nacks: 0 },
+  readonly #counters = {
+    ...{ wireBytes: 0, packets: 0, controlPackets: 0 },
     ...{ malformedPackets: 0, foreignPackets: 0, forgedPackets: 0 },
   }
 
@@ -112,6 +106,12 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     const sliceSymbols = sourceSymbolCount(maxFrameBytes(geometry.sliceBytes), geometry.symbolBytes)
     this.#nackDesk = new NackDesk(this.#window, this.#planner, this.#outbox, options.canReread, sliceSymbols)
     this.#slow = new SlowReceivers(nowUs, this.#roster, options)
+    this.#feedback = new FeedbackDesk({
+      ...{ roster: this.#roster, joinGate: this.#joinGate, startPolicy: this.#startPolicy, outbox: this.#outbox },
+      ...{ stream: this.#stream, pacer: this.#pacer, slow: this.#slow, nackDesk: this.#nackDesk },
+      isProtected: trust !== undefined,
+      emit: (event) => this.#events.push(event),
+    })
     this.#patience = new Patience(this.#roster, options.receiverTimeoutUs)
     this.#settle(nowUs)
   }
@@ -131,7 +131,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
       const message = this.#inbox.open(bytes, type)
       if (message === 'malformed') this.#counters.malformedPackets++
       else if (message === 'forged') this.#counters.forgedPackets++
-      else this.#handleMessage(nowUs, from, message)
+      else if (!this.#feedback.take(nowUs, from, message, this.#phase)) this.#counters.malformedPackets++
     }
     this.#settle(nowUs)
   }
@@ -207,6 +207,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     return {
       ...this.#counters,
       ...this.#stream.counters,
+      nacks: this.#feedback.nackCount,
       phase: this.#lastPhase,
       slicesBegun: this.#stream.begunCount,
       slicesTotal: this.#end?.sliceCount,
@@ -289,103 +290,6 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     this.#phase = 'closing'
   }
 
-  #handleMessage(nowUs: Micros, from: PeerAddress, message: ControlMessage): void {
-    if (message.kind === 'challenge') {
-      if (this.#phase === 'closing') return
-      this.#outbox.prove(nowUs, message.nonce)
-      // Nobody asks for it in an open session.
-      if (this.#options.trust !== undefined) this.#noteJoin(nowUs)
-      return
-    }
-    if (!('receiver' in message) || message.kind === 'abort') {
-      this.#counters.malformedPackets++
-      return
-    }
-    const id = message.receiver
-    if (this.#phase === 'closing' && this.#roster.view(id) === undefined) return
-    const before = this.#roster.hear(nowUs, id, 'name' in message ? message.name : undefined, from.address)
-    if (before === 'full') {
-      this.#refuse(nowUs, id, 'too-many-receivers', 'the session has no room for another receiver')
-      return
-    }
-    if (before === 'new') {
-      this.#startPolicy.noteJoin(nowUs)
-      // Whoever waits to join may ask for repairs: that is not against the gate.
-      if (message.kind !== 'nack') this.#noteJoin(nowUs)
-      this.#tell(id)
-    } else if (message.kind !== 'nack') {
-      this.#joinGate.noteFeedback(nowUs)
-    }
-    if (before === 'dropped') {
-      this.#refuse(nowUs, id, this.#roster.dropReason(id), this.#roster.view(id)?.reason ?? '')
-      return
-    }
-    if (message.kind === 'join') {
-      this.#stream.noteJoin(message)
-      this.#outbox.acknowledge('join', id, nowUs + this.#ackDelayUs)
-    } else if (message.kind === 'report') {
-      // What one says that is done or has left tells nothing of the rate.
-      if (before === 'live' || before === 'new') this.#handleReport(nowUs, message)
-    } else if (message.kind === 'nack') this.#handleNack(nowUs, from, message)
-    else if (message.kind === 'done') {
-      this.#outbox.acknowledge('done', id, nowUs + this.#ackDelayUs)
-      this.#retire(id, 'done', '')
-    } else this.#retire(id, 'left', message.reason)
-  }
-
-  #noteJoin(nowUs: Micros): void {
-    if (this.#joinGate.noteJoin(nowUs)) this.#outbox.announceBy(nowUs)
-  }
-
-  /** Large groups repeat themselves more slowly, so that many can be acknowledged in one message. */
-  get #ackDelayUs(): number {
-    const { knownCount } = this.#roster
-    return knownCount <= SMALL_GROUP_COUNT ? 0 : Math.min(MAX_ACK_DELAY_US, 100 * reportIntervalMs(knownCount))
-  }
-
-  #handleReport(nowUs: Micros, report: Report): void {
-    this.#roster.report(nowUs, report)
-    if (!this.#slow.isCounted(nowUs, report, this.#pacer.bitsPerSec, this.#stream.begunCount)) return
-    this.#pacer.handleReport(nowUs, report, this.#roster.grttUs)
-  }
-
-  #handleNack(nowUs: Micros, { address }: PeerAddress, nack: Nack): void {
-    this.#counters.nacks++
-    // Not answered either: an echo would silence those who want the same and are not slow.
-    if (this.#slow.isPutOff(nack.receiver)) return
-    this.#stream.noteNack(nack)
-    const settledBelow = this.#roster.settledBelowOf(nack.receiver)
-    const state = {
-      ...{ groupCount: this.#groupCount, grttUs: this.#roster.grttUs, symbolsPerSec: this.#pacer.packetsPerSec },
-      ...{ passSlice: this.#stream.passSlice, isPassing: this.#phase === 'sending', settledBelow, address },
-    }
-    if (this.#nackDesk.take(nowUs, nack, state)) return
-    // Its Join is under way, and it will ask again: the result should name it.
-    if (!this.#roster.isNamed(nack.receiver)) return
-    const text = 'the source cannot be read again and the sender has no spool'
-    this.#drop(nowUs, nack.receiver, 'data-gone', `came too late: ${text}`)
-  }
-
-  #drop(nowUs: Micros, receiver: Id64, reason: AbortReason, text: string): void {
-    this.#retire(receiver, 'dropped', text, reason)
-    this.#refuse(nowUs, receiver, reason, text)
-  }
-
-  #refuse(nowUs: Micros, receiver: Id64, reason: AbortReason, text: string): void {
-    this.#outbox.say(nowUs, { kind: 'abort', receiver, reason, text })
-  }
-
-  #retire(id: Id64, state: 'done' | 'left' | 'dropped', text: string, reason?: AbortReason): void {
-    this.#pacer.forget(id)
-    this.#slow.forget(id)
-    if (this.#roster.retire(id, state, text, reason)) this.#tell(id)
-  }
-
-  #tell(id: Id64): void {
-    const receiver = this.#roster.view(id)
-    if (receiver !== undefined) this.#events.push({ kind: 'receiver', receiver })
-  }
-
   /** Looks for receivers that have fallen silent; they are dropped so that nobody waits for them. */
   #census(nowUs: Micros): void {
     const intervalMs = this.#reportIntervalMs(nowUs)
@@ -395,7 +299,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     const mending = { sinceUs: this.#mendingUs, from: 0, below: this.#end?.sliceCount ?? 0 }
     const waiting = this.#phase === 'mending' ? mending : this.#slow.waiting
     const drops = this.#patience.takeDrops(nowUs, this.#joinGate.settledUs, waiting)
-    for (const { id, text } of drops) this.#drop(nowUs, id, 'too-slow', text)
+    for (const { id, text } of drops) this.#feedback.drop(nowUs, id, 'too-slow', text)
   }
 
   /** Has the window filled, unless the frames that must be held leave no room: then whoever holds them up may have to go. */
@@ -410,7 +314,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     if (!isHeldUp) return
     const text = `too slow: held the others up for ${SLOW_GRACE_US / 1e6} s`
     for (const id of this.#slow.takeDrops(holdFrom, this.#window.sentUs(holdFrom))) {
-      this.#drop(nowUs, id, 'too-slow', text)
+      this.#feedback.drop(nowUs, id, 'too-slow', text)
     }
   }
 
@@ -420,7 +324,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     const expectedSliceCount = this.#end?.sliceCount ?? this.#expectedSliceCount
     this.#joinGate.step(nowUs)
     this.#outbox.announceBy(nowUs + this.#joinGate.announceGapUs(grttUs))
-    const groupCount = this.#groupCount
+    const { groupCount } = this.#feedback
     return {
       ...{ kind: 'announce', imageId, imageName, imageBytes: this.#end?.imageBytes ?? imageBytes, codec },
       ...{ sliceBytes: geometry.sliceBytes, packetBytes: geometry.packetBytes },
@@ -441,11 +345,6 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     return reportIntervalMs(this.#roster.groupCount, this.#pacer.leastReportIntervalMs(nowUs, this.#roster.grttUs))
   }
 
-  /** Live receivers, and those that have not been let in yet. */
-  get #groupCount(): number {
-    return Math.min(this.#roster.credibleCount, this.#joinGate.groupCount(this.#roster.groupCount))
-  }
-
   /** Packets that go out as one run. */
   get #runPackets(): number {
     const runLimit = Math.min(MAX_RUN_PACKETS, Math.floor(MAX_RUN_BYTES / this.#options.geometry.packetBytes))
@@ -457,7 +356,7 @@ export class SenderMachine implements Machine<SenderCommand, SenderEvent, Sender
     const wanted = this.#runPackets
     if (this.#pacer.readyAtUs(nowUs, wanted) > nowUs) return undefined
     let count = 0
-    const group = { groupCount: this.#groupCount, grttUs: this.#roster.grttUs }
+    const group = { groupCount: this.#feedback.groupCount, grttUs: this.#roster.grttUs }
     while (count < wanted && this.#stream.nextInto(nowUs, into, count * packetBytes, group)) count++
     this.#pacer.setBusy(nowUs, count > 0)
     if (count === 0) return undefined
