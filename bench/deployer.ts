@@ -5,7 +5,7 @@ import { commits } from './deployer/commits.ts'
 import { guestIo } from './deployer/guest-io.ts'
 import { start } from './deployer/start.ts'
 import { storageReads } from './deployer/storage-reads.ts'
-import type { Finding, Study } from './deployer/study.ts'
+import type { Study } from './deployer/study.ts'
 import { switching } from './deployer/switching.ts'
 import { formatEnvironment, readEnvironment, versionOf } from './environment.ts'
 import { table } from './figures.ts'
@@ -35,41 +35,41 @@ const program = new Command('npm run bench:deployer --')
   )
   .option('--rounds <N>', 'how often each is measured; a round has four single switches', whole(1, 100), 5)
   .option('--mib <N>', 'size of a disk in MiB', whole(16, 4096), 256)
-  .option('--out <FOLDER>', 'where deployer.md and deployer.json go', join(import.meta.dirname, 'results'))
+  .option('--out <FOLDER>', 'where deployer-NAME.md and .json go', join(import.meta.dirname, 'results'))
   .parse()
 
 await main(program.opts())
 
 async function main({ only = STUDIES, rounds, mib, out }: Options): Promise<void> {
   const versions = { 'qemu-system-x86_64': versionOf('qemu-system-x86_64'), ceph: versionOf('ceph') }
-  const environment = readEnvironment('bench:deployer', versions)
   guestFiles()
-  const findings: Finding[] = []
   for (const study of only) {
-    findings.push(await study.run({ rounds, mib, say: (line) => process.stdout.write(`${line}\n`) }))
-  }
-  const verdicts = findings.flatMap((finding) => finding.verdicts)
-  const page = `# What the deployer takes
+    const environment = readEnvironment('bench:deployer', versions)
+    const { heading, method, rows, verdicts, figures } = await study.run({
+      ...{ rounds, mib },
+      say: (line) => process.stdout.write(`${line}\n`),
+    })
+    const [head = [], ...body] = rows
+    const page = `# ${heading}
 
 Written by \`${environment.command}\`. ${rounds} ${rounds === 1 ? 'round' : 'rounds'}: median [least–most].
 
 ${formatEnvironment(environment)}
 
+${method}
+
+${table(head, body)}
+
 ## Bars
 
-${table(['What', 'Measured', 'Wanted', 'Met'], verdicts.map(verdictRow))}
-
-${findings.map(formatFinding).join('\n\n')}
+${verdicts.length === 0 ? 'None.' : table(['What', 'Measured', 'Wanted', 'Met'], verdicts.map(verdictRow))}
 `
-  const figures = Object.fromEntries(only.map(({ name }, index) => [name, findings[index]!.figures]))
-  writeReport(out, 'deployer', { page, figures: { environment, figures } })
-  process.stdout.write(`\n${page}\nWritten to ${out}\n`)
-  if (verdicts.some(({ isMet }) => isMet === false)) process.exitCode = 1
-}
-
-function formatFinding({ heading, method, rows }: Finding): string {
-  const [head = [], ...body] = rows
-  return `## ${heading}\n\n${method}\n\n${table(head, body)}`
+    // Each at once: what fails later takes nothing of it away.
+    writeReport(out, `deployer-${study.name}`, { page, figures: { environment, figures } })
+    process.stdout.write(`\n${page}\n`)
+    if (verdicts.some(({ isMet }) => isMet === false)) process.exitCode = 1
+  }
+  process.stdout.write(`Written to ${out}\n`)
 }
 
 function verdictRow({ label, measured, unit, bound, isMet }: Verdict): string[] {

@@ -228,7 +228,8 @@ export class GuestConsole {
   }
 
   #error(what: string): Error {
-    return new Error(`The guest: ${what}\n${this.lines.slice(-20).join('\n')}`)
+    const reports = this.reports.slice(-5).map((report) => JSON.stringify(report))
+    return new Error(`The guest: ${what}\n${[...this.lines.slice(-20), ...reports].join('\n')}`)
   }
 }
 
