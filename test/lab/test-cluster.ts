@@ -107,6 +107,8 @@ export class TestCluster {
     const cluster = await TestCluster.up(options)
     try {
       return await work(cluster)
+    } catch (cause) {
+      throw new Error(`the work with the cluster failed; QEMU says: ${await cluster.#states()}`, { cause })
     } finally {
       await cluster.down()
     }
@@ -198,14 +200,21 @@ export class TestCluster {
   }
 
   /** Waits until QEMU says so of a machine, such as `io-error`. */
-  async stateOf(vm: string, state: string): Promise<void> {
-    await this.#until(`${vm} to be in state ${state}`, async () => {
-      // It says nothing while it waits for the storage.
-      const qmp = await QmpClient.connect(join(this.vmFolder(vm), 'qmp.sock')).catch(() => undefined)
-      if (qmp === undefined) return false
-      const { status } = await queryStatus(qmp).finally(() => qmp.close())
-      return status === state
-    })
+  stateOf(vm: string, state: string): Promise<void> {
+    return this.#until(`${vm} to be in state ${state}`, async () => (await this.#state(vm)) === state)
+  }
+
+  /** @returns undefined where QEMU says nothing: it does not run, or waits for the storage */
+  async #state(vm: string): Promise<string | undefined> {
+    const qmp = await QmpClient.connect(join(this.vmFolder(vm), 'qmp.sock')).catch(() => undefined)
+    if (qmp === undefined) return undefined
+    const { status } = await queryStatus(qmp).finally(() => qmp.close())
+    return status
+  }
+
+  async #states(): Promise<string> {
+    const states = await Promise.all(this.vms.map((vm) => this.#state(vm).catch(() => undefined)))
+    return this.vms.map((vm, index) => `${vm} ${states[index] ?? 'nothing'}`).join(', ')
   }
 
   /** Waits until the host has noted that a machine has such a base. */
