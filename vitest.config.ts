@@ -1,5 +1,7 @@
 import { availableParallelism } from 'node:os'
+import { basename } from 'node:path'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 const project = (name: string, extra: object = {}) => ({
   test: { name, include: [`test/${name}/**/*.test.ts`], passWithNoTests: false, ...extra },
@@ -23,8 +25,22 @@ const serial = { ...patient, fileParallelism: false }
 /** System tests that tolerate no other: they measure time or work done, or what nobody but they may touch. */
 const ALONE = ['bench', 'floods', 'lab', 'peers', 'transfer'].map((name) => `test/system/${name}.test.ts`)
 
+/** What takes minutes, the longest first: begun last, one of them would keep one processor waiting for the other at the end. */
+const LONGEST = ['deployer-faults', 'deployer', 'deployer-ceph-stopped', 'faults'].map((name) => `${name}.test.ts`)
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification): number => {
+      const index = LONGEST.indexOf(basename(moduleId))
+      return index === -1 ? LONGEST.length : index
+    }
+    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b))
+  }
+}
+
 const config: ViteUserConfig = defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       // Some compare many random cases with a slow reference: on a busy machine that takes longer than the usual 5 s.
       project('unit', { ...computing, testTimeout: 30_000 }),
