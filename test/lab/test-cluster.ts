@@ -22,7 +22,7 @@ const PACKAGES = {
 }
 
 /** How long a condition is waited for, milliseconds. */
-const WAIT_MS = 90_000
+const WAIT_MS = 60_000
 
 export interface TestClusterOptions {
   readonly storage: 'file' | 'rbd'

@@ -1,9 +1,6 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
 import type { GuestConsole, GuestResult } from '../lab/guest-console.ts'
 import { TestCluster } from '../lab/test-cluster.ts'
-
-// Requests end after 40 s, and some wait for two.
-vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 })
 
 // Real Ceph, all daemons of which are stopped (SIGSTOP) in the middle of something and continued later. Two machines on two hosts, each
 // under verified load over the storage.

@@ -8,11 +8,8 @@ import type { VmFolder } from './host-folder.ts'
 /** Where Ceph's library looks when it is told nothing. */
 const DEFAULT_CONF = '/etc/ceph/ceph.conf'
 
-/**
- * How long requests wait for a Ceph cluster that does not answer before the guest is paused, seconds. Longer than a cluster takes to go on
- * when the host of an OSD is lost: by itself it waits for 20 s (osd_heartbeat_grace), and then agrees on who has what.
- */
-const TIMEOUT_SECONDS = 40
+/** How long requests wait for a Ceph cluster that does not answer before the guest is paused, seconds. */
+const TIMEOUT_SECONDS = 15
 
 const LIMITS = ['client mount timeout', 'rados mon op timeout', 'rados osd op timeout']
 

@@ -33,11 +33,8 @@ const PROBE_TIMEOUT_MS = 1000
 /** How long QEMU may wait for requests to the storage before they are cut off, milliseconds. */
 const DRAIN_PATIENCE_MS = 2000
 
-/**
- * How long the change of the base may take, milliseconds. Requests to a stopped Ceph cluster end after their own timeout of 40 s; a write
- * of the guest may need two of them, one after the other.
- */
-const REOPEN_TIMEOUT_MS = 120_000
+/** How long the change of the base may take: requests to a stopped Ceph cluster end after their own timeout, milliseconds. */
+const REOPEN_TIMEOUT_MS = 60_000
 
 /** How long connections to the storage may take to close, milliseconds. */
 const CLOSE_TIMEOUT_MS = 5000
