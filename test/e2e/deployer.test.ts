@@ -148,16 +148,16 @@ function niceValues(processId: number): number[] {
 
 it('a host begins a step without loading what only deployers and transfers need', () => {
   const cli = join(DIST, 'cli')
-  const importsOf = (file: string): readonly string[] => {
-    const text = readFileSync(join(cli, file), 'utf8')
-    return [...text.matchAll(/^(?:import|\} from|import .* from) "([^"]+)";$/gm)].map(([, name]) => name!)
-  }
   const seen = new Set([readdirSync(cli).find((name) => /^host-command-\w+\.js$/.test(name))!])
   const packages = new Set<string>()
   for (const file of seen) {
-    for (const name of importsOf(file)) {
-      if (name.startsWith('./')) seen.add(name)
-      else if (!name.startsWith('node:')) packages.add(name)
+    const text = readFileSync(join(cli, file), 'utf8')
+    for (const [, name] of text.matchAll(/\b(?:from|import)\s*"\.\/([^"]+)"/g)) seen.add(name!)
+    // Packages are in the bundles, and their files are named in the source maps.
+    const { sources } = JSON.parse(readFileSync(join(cli, `${file}.map`), 'utf8')) as { sources: readonly string[] }
+    for (const source of sources) {
+      const [, name] = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(source) ?? []
+      if (name !== undefined) packages.add(name)
     }
   }
   expect(seen.size).toBeGreaterThan(1)
