@@ -1,5 +1,5 @@
 // Compiles src to dist: tsc for our TypeScript, plus a copy of the generated JavaScript that tsc does not carry over. Each command
-// is bundled with the packages that it uses, and their licences: loading some hundred modules one by one takes 150 ms more.
+// is bundled with the packages that it uses, and their licences: loading some hundred modules one by one takes up to 150 ms more.
 // Compiles beside dist first, then moves over what has changed and removes what is gone: a failed build leaves dist as it
 // was, and programs that run from dist meanwhile are not disturbed by a build that changes nothing.
 import { execFileSync } from 'node:child_process'
