@@ -1,8 +1,9 @@
-// Compiles src to dist: tsc for our TypeScript, plus a copy of the generated JavaScript that tsc does not carry over. Each command
-// is bundled with the packages that it uses, and their licences: loading some hundred modules one by one takes up to 150 ms more.
+// Compiles src to dist: tsc for our TypeScript, plus a copy of the generated JavaScript that tsc does not carry over. Each program
+// is bundled with the packages that it uses, and their licences, and compiled by V8 beforehand (docs/decisions/0017).
 // Compiles beside dist first, then moves over what has changed and removes what is gone: a failed build leaves dist as it
 // was, and programs that run from dist meanwhile are not disturbed by a build that changes nothing.
 import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import {
   chmodSync,
   cpSync,
@@ -15,13 +16,18 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
+import { createRequire } from 'node:module'
 import { basename, dirname, join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
 import { buildSync } from 'esbuild'
 
 const root = join(import.meta.dirname, '..')
 const dist = join(root, 'dist')
 
-/** Names of the commands: `src/cli/NAME.ts` becomes `dist/cli/NAME.js`. */
+/** `src/cli/NAME.ts` becomes `dist/cli/NAME-program.js`. */
+const programs = ['send', 'recv', 'keygen', 'probe', 'demo', 'deploy', 'host']
+
+/** What is called, `dist/cli/NAME.js`: it loads the program of that name, or one that it chooses. */
 const commands = Object.values(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).bin).map((path) =>
   basename(path, '.js'),
 )
@@ -47,32 +53,56 @@ function compileInto(folder) {
 function bundleCommands(folder) {
   const cli = join(folder, 'cli')
   rmSync(cli, { recursive: true })
-  const entries = commands.map((name) => ({ in: join(root, `src/cli/${name}.ts`), out: name }))
-  // Started by name, beside whichever bundle starts it.
-  const encodeWorker = { in: join(root, 'src/sender/encode-worker.ts'), out: 'encode-worker' }
+  const entries = programs.map((name) => ({ in: join(root, `src/cli/${name}.ts`), out: `${name}-program` }))
+  const others = ['cli/skilfish', 'cli/load-program', 'sender/encode-worker'].map((path) =>
+    join(root, `src/${path}.ts`),
+  )
   const { metafile } = buildSync({
     ...{ absWorkingDir: root, metafile: true },
-    ...{ entryPoints: [...entries, encodeWorker], outdir: cli },
+    ...{
+      entryPoints: [...entries, ...others.map((path) => ({ in: path, out: basename(path, '.ts') }))],
+      outdir: cli,
+    },
     ...{
       bundle: true,
-      splitting: true,
       // Half of what would have to be read is comments and white space. Names stay, for whoever reads a stack trace.
       minifyWhitespace: true,
       lineLimit: 120,
       // It loads a native addon from its own folder.
       external: ['koffi'],
-      // Packages that are CommonJS ask for modules of Node.js by it.
-      banner: {
-        js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
-      },
       platform: 'node',
-      format: 'esm',
+      // Node.js takes longer to load modules of ECMAScript, and can compile only scripts beforehand.
+      format: 'cjs',
+      define: { 'import.meta.url': 'fileUrl', 'import.meta.dirname': '__dirname' },
+      banner: { js: "const fileUrl = require('node:url').pathToFileURL(__filename).href;" },
       target: 'node20.19',
       sourcemap: true,
     },
     logLevel: 'error',
   })
+  writeFileSync(join(cli, 'package.json'), '{ "type": "commonjs" }\n')
   writeFileSync(join(cli, 'LICENSES.txt'), licensesOf(Object.keys(metafile.inputs)))
+  for (const name of commands) {
+    // The one that chooses a program has code of its own.
+    if (!programs.includes(name)) continue
+    writeFileSync(join(cli, `${name}.js`), `#!/usr/bin/env node\nrequire('./load-program.js').loadProgram('${name}')\n`)
+  }
+  compilePrograms(join(cli, 'load-program.js'))
+}
+
+/** Compiles all functions of each program beforehand, for this version of Node.js. */
+function compilePrograms(loaderPath) {
+  const { compileProgram, compiledCode, programPaths } = createRequire(import.meta.url)(loaderPath)
+  for (const name of programs) {
+    const { bundle, code } = programPaths(name)
+    const plain = readFileSync(bundle, 'latin1')
+    const text = `/*${createHash('sha256').update(plain).digest('hex').slice(0, 36)}*/${plain}`
+    writeFileSync(bundle, text)
+    setFlagsFromString('--no-lazy')
+    const script = compileProgram(text, bundle)
+    setFlagsFromString('--lazy')
+    writeFileSync(code, compiledCode(text, script))
+  }
 }
 
 /** The licences of the packages that these files are of. */

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -51,7 +50,7 @@ const FORM = {
   exits: ['success', 'internal', 'usage', 'storage', 'network', 'interrupted'],
 } as const
 
-await runProgram({
+void runProgram({
   name: FORM.name,
   parse: () => {
     const line = parseCommandLine(FORM, process.argv.slice(2))

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { unlink } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { SkilfishError } from '../errors.ts'
@@ -7,7 +6,7 @@ import { createKeyText, createPassphraseText, createSigningTexts } from '../trus
 import { parseKeygenCommand, type KeygenCommand } from './keygen-command.ts'
 import { runProgram, type Ending, type ProgramContext } from './program.ts'
 
-await runProgram({
+void runProgram({
   name: 'skilfish-keygen',
   parse: () => parseKeygenCommand(process.argv.slice(2)),
   run,

@@ -1,11 +1,10 @@
-#!/usr/bin/env node
 import { adviceOf, listen, probe, type PathFindings } from '../probe/index.ts'
 import { formatBitrate } from '../ratelimit/index.ts'
 import { parseProbeCommand, type ProbeCommand } from './probe-command.ts'
 import { runProgram, type Ending, type ProgramContext } from './program.ts'
 import { formatBytes, formatCount, formatShare, formatTable, formatTime } from './quantities.ts'
 
-await runProgram({
+void runProgram({
   name: 'skilfish-probe',
   parse: () => parseProbeCommand(process.argv.slice(2)),
   run,

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { keepFreedMemory } from '../io/index.ts'
 import { receive, verifyTarget, type ReceiveOptions, type VerifyOptions } from '../receiver/index.ts'
 import { checkedByLibrary } from './failure.ts'
@@ -9,7 +8,7 @@ import { receiveOutcome, receiveUpdate, verifyOutcome, verifyUpdate } from './re
 /** How often progress is told, milliseconds. */
 const PROGRESS_INTERVAL_MS = 250
 
-await runProgram({
+void runProgram({
   name: 'skilfish-recv',
   parse: () => parseReceiveCommand(process.argv.slice(2), process.env['SKILFISH_DROP']),
   // Standard output may be the target.
@@ -27,7 +26,7 @@ async function run(
   context: ProgramContext,
 ): Promise<Ending> {
   const { output, interruption } = context
-  void keepFreedMemory()
+  keepFreedMemory()
   const handle = checkedByLibrary(() =>
     receive({
       ...options,

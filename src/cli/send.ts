@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { keepFreedMemory } from '../io/index.ts'
 import { formatBitrate } from '../ratelimit/index.ts'
 import { ReceiversFailedError, send, type SendHandle, type SendProgress } from '../sender/index.ts'
@@ -12,7 +11,7 @@ import { parseSendCommand, type SendCommand } from './send-command.ts'
 import { sendOutcome, sendUpdate } from './send-view.ts'
 import { isForegroundProcess, listenForKey } from './start-key.ts'
 
-await runProgram({
+void runProgram({
   name: 'skilfish-send',
   parse: () => parseSendCommand(process.argv.slice(2)),
   run,
@@ -20,7 +19,7 @@ await runProgram({
 
 async function run(command: SendCommand, { output, interruption }: ProgramContext): Promise<Ending> {
   const { options } = command
-  void keepFreedMemory()
+  keepFreedMemory()
   const { minReceivers = 1 } = options
   const isKeyHeard = canHearKeys(command)
   const meter = new RateMeter()

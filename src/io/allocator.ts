@@ -20,8 +20,8 @@ const HEAP_BLOCK_BYTES = 33_554_432
  * with this, and 2.05 s of processor time in place of 2.4 (two-core virtual machine, Node 20, four receivers). For programs: a library
  * leaves this to its caller.
  */
-export async function keepFreedMemory(): Promise<void> {
-  const libc = await loadLibc()
+export function keepFreedMemory(): void {
+  const libc = loadLibc()
   libc?.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
   libc?.mallopt(M_TOP_PAD, GROWTH_BYTES)
   libc?.mallopt(M_MMAP_THRESHOLD, HEAP_BLOCK_BYTES)

@@ -36,7 +36,7 @@ export async function bindSocket(options: BindOptions): Promise<BoundSocket> {
   // Bound to the group, a socket does not get what is sent to other groups on its port. Only Linux is known to allow it.
   const bound = isReceiver ? group : wildcard(group.family, options.feedbackPort)
   const off = options.offload === 'off' ? { note: 'offload is turned off' } : {}
-  const libc = await loadLibc()
+  const libc = loadLibc()
   if (libc) {
     const scopeIndex = needsInterface(group) ? (networkInterface?.index ?? 0) : 0
     const linux = LinuxSocket.open(libc, group.family, bound, isReceiver, scopeIndex)

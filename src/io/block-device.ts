@@ -13,7 +13,7 @@ const SYSFS_SECTOR_BYTES = 512
 export async function blockDeviceBytes(fd: number, stat: BigIntStats): Promise<number | undefined> {
   const sectors = await attribute(stat, 'size')
   if (sectors !== undefined) return sectors * SYSFS_SECTOR_BYTES
-  const end = (await loadLibc())?.lseek(fd, 0, SEEK_END)
+  const end = loadLibc()?.lseek(fd, 0, SEEK_END)
   return end === undefined || end < 0 ? undefined : end
 }
 

@@ -22,20 +22,15 @@ type Write = (position: number, bytes: Uint8Array) => Promise<void>
 /** Makes ranges of a block device read as zeros. Borrows the descriptor. */
 export class DeviceZeroer {
   readonly #fd: number
-  readonly #libc: Libc | undefined
+  readonly #libc: Libc | undefined = loadLibc()
   readonly #write: Write
   #modeIndex = 0
   #zeros: Uint8Array | undefined
 
-  private constructor(fd: number, libc: Libc | undefined, write: Write) {
-    this.#fd = fd
-    this.#libc = libc
-    this.#write = write
-  }
-
   /** `write` is for what fallocate(2) does not take: unaligned ends, and all where the foreign function interface is missing. */
-  static async open(fd: number, write: Write): Promise<DeviceZeroer> {
-    return new DeviceZeroer(fd, await loadLibc(), write)
+  constructor(fd: number, write: Write) {
+    this.#fd = fd
+    this.#write = write
   }
 
   /** Rejects with what `write` rejects with. */

@@ -1,3 +1,5 @@
+import { createRequire } from 'node:module'
+
 /** Environment variable that turns the foreign function interface off when set to anything but the empty string. */
 export const NO_FFI_VARIABLE = 'SKILFISH_NO_FFI'
 
@@ -18,10 +20,10 @@ export interface Ffi {
  * @returns undefined, never an error, where it cannot be used: koffi is not installed or has no binary for this platform, the system
  * is not Linux, or {@link NO_FFI_VARIABLE} is set.
  */
-async function loadFfi(): Promise<Ffi | undefined> {
+function loadFfi(): Ffi | undefined {
   if (process.platform !== 'linux' || process.env[NO_FFI_VARIABLE]) return undefined
   try {
-    return (await import('koffi')).default
+    return createRequire(import.meta.url)('koffi') as Ffi
   } catch {
     return undefined
   }
@@ -31,12 +33,12 @@ async function loadFfi(): Promise<Ffi | undefined> {
  * Makes a loader of functions, which are bound once per process, on first use.
  *
  * @param bind may throw when there is no such library or function
- * @returns a loader that resolves to undefined, never to an error, where {@link loadFfi} does or `bind` throws
+ * @returns a loader that returns undefined, and never throws, where {@link loadFfi} does or `bind` throws
  */
-export function boundOnce<Functions>(bind: (ffi: Ffi) => Functions): () => Promise<Functions | undefined> {
+export function boundOnce<Functions>(bind: (ffi: Ffi) => Functions): () => Functions | undefined {
   let bound: Functions | undefined
-  return async () => {
-    const ffi = await loadFfi()
+  return () => {
+    const ffi = loadFfi()
     if (ffi === undefined) return undefined
     try {
       return (bound ??= bind(ffi))

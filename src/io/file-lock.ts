@@ -24,7 +24,7 @@ const TRY_MS = 50
  * @returns false when somebody else holds a lock that excludes this one, still after a second
  */
 export async function lockFile(handle: FileHandle, path: string, kind: keyof typeof OPERATION): Promise<boolean> {
-  const libc = await loadLibc()
+  const libc = loadLibc()
   if (libc === undefined || REMOTE_TYPES.has((await statfs(path)).type)) return true
   for (let tryCount = 1; ; tryCount++) {
     // Any other failure means that there are no locks here.

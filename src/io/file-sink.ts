@@ -117,7 +117,7 @@ export class FileSink implements ResumableSink {
       await this.#requireLength(file, coveredBytes, image.sizeBytes)
       // What the earlier run wrote and the journal does not know of may lie where this image has a hole.
       const writeZeros = (position: number, zeros: Uint8Array): Promise<void> => this.#writeBody(file, position, zeros)
-      this.#zeroer = await DeviceZeroer.open(file.handle.fd, writeZeros)
+      this.#zeroer = new DeviceZeroer(file.handle.fd, writeZeros)
     } catch (error) {
       throw targetError(`go on with ${this.label}`, error)
     }
@@ -232,7 +232,7 @@ export class FileSink implements ResumableSink {
     await file.handle.read(this.#oldHead, 0, this.#stamp.length, 0)
     if (this.#options.assumeZeroed) return
     const writeZeros = (position: number, zeros: Uint8Array): Promise<void> => this.#writeBody(file, position, zeros)
-    this.#zeroer = await DeviceZeroer.open(file.handle.fd, writeZeros)
+    this.#zeroer = new DeviceZeroer(file.handle.fd, writeZeros)
   }
 
   async #writeBody(file: TargetFile, position: number, bytes: Uint8Array): Promise<void> {

@@ -43,7 +43,7 @@ export class FileSource implements RandomAccessSource {
       const text = `cannot send ${path}: the system does not tell its size; pipe it in with - instead`
       throw new SkilfishError('SOURCE_UNSUPPORTED', text)
     }
-    return new FileSource(path, handle, opened, sizeBytes, new DataFinder(handle.fd, sizeBytes, await loadLibc()))
+    return new FileSource(path, handle, opened, sizeBytes, new DataFinder(handle.fd, sizeBytes, loadLibc()))
   }
 
   nextData(offset: number): Promise<Range | undefined> {

@@ -36,7 +36,7 @@ export interface Libc {
  * @returns undefined, never an error, where that cannot be: there is no foreign function interface, the system has no glibc, or a symbol
  * is missing.
  */
-export const loadLibc: () => Promise<Libc | undefined> = boundOnce(bindFunctions)
+export const loadLibc: () => Libc | undefined = boundOnce(bindFunctions)
 
 type Int = number
 type Int64 = number | bigint

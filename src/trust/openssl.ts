@@ -36,7 +36,7 @@ const EVP_CTRL_AEAD_SET_TAG = 0x11
  *
  * @returns undefined, never an error, where there is no foreign function interface, or this Node.js does not export them.
  */
-export const loadOpenSsl: () => Promise<OpenSsl | undefined> = boundOnce(bindFunctions)
+export const loadOpenSsl: () => OpenSsl | undefined = boundOnce(bindFunctions)
 
 function bindFunctions(ffi: Ffi): OpenSsl {
   // The program itself and the libraries that it is linked with.

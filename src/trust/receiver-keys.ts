@@ -45,7 +45,7 @@ export class ReceiverKeys {
     const verifier =
       typeof verifyKey === 'string' ? parseVerifyingKey(verifyKey, await readKeyFile(verifyKey, 'public')) : verifyKey
     const groupKey = await loadGroupKey(options.key)
-    return new ReceiverKeys(groupKey, verifier, groupKey && (await loadOpenSsl()))
+    return new ReceiverKeys(groupKey, verifier, groupKey && loadOpenSsl())
   }
 
   /** For the machine; undefined: it takes part in open sessions only. */

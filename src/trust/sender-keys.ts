@@ -45,7 +45,7 @@ export class SenderKeys implements TrustMode {
     const signer =
       typeof signKey === 'string' ? parseSigningKey(signKey, await readKeyFile(signKey, 'secret')) : signKey
     const groupKey = await loadGroupKey(options.key)
-    return new SenderKeys(groupKey, signer, groupKey && (await loadOpenSsl()))
+    return new SenderKeys(groupKey, signer, groupKey && loadOpenSsl())
   }
 
   get isKeyed(): boolean {

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { expect, it, vi } from 'vitest'
 import { AGENT_VERSION } from '../../src/deployer/index.ts'
 import { openSource } from '../../src/io/index.ts'
-import { DIST, messages, Program, start, useFolder } from './programs.ts'
+import { messages, Program, start, useFolder } from './programs.ts'
 
 const at = useFolder()
 
@@ -146,22 +146,19 @@ function niceValues(processId: number): number[] {
   return stats.map((stat) => Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]))
 }
 
-it('a host begins a step without loading what only deployers and transfers need', () => {
-  const cli = join(DIST, 'cli')
-  const seen = new Set([readdirSync(cli).find((name) => /^host-command-\w+\.js$/.test(name))!])
-  const packages = new Set<string>()
-  for (const file of seen) {
-    const text = readFileSync(join(cli, file), 'utf8')
-    for (const [, name] of text.matchAll(/\b(?:from|import)\s*"\.\/([^"]+)"/g)) seen.add(name!)
-    // Packages are in the bundles, and their files are named in the source maps.
-    const { sources } = JSON.parse(readFileSync(join(cli, `${file}.map`), 'utf8')) as { sources: readonly string[] }
-    for (const source of sources) {
-      const [, name] = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(source) ?? []
-      if (name !== undefined) packages.add(name)
-    }
+it('a host begins a step without loading what only deployers and transfers need', async () => {
+  const host = start('skilfish', ['host'], { env: { ...process.env, NODE_V8_COVERAGE: at('coverage') } })
+  host.process.stdin!.end('{}\n')
+  expect((await host.ended).stdout.toString()).toContain('only a deployer calls skilfish host')
+  const [file] = readdirSync(at('coverage'))
+  const { result } = JSON.parse(readFileSync(at('coverage', file!), 'utf8')) as {
+    result: { url: string; functions: { functionName: string; ranges: [{ count: number }] }[] }[]
   }
-  expect(seen.size).toBeGreaterThan(1)
-  expect([...packages]).toEqual([])
+  const { functions } = result.find(({ url }) => url.endsWith('host-program.js'))!
+  // A package's module is a function of its path.
+  const modules = functions.filter(({ functionName }) => functionName.startsWith('node_modules/'))
+  expect(modules.length).toBeGreaterThan(0)
+  expect(modules.filter(({ ranges: [whole] }) => whole.count > 0)).toEqual([])
 })
 
 it('a description that cannot be read is told in words of its own', async () => {

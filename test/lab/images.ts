@@ -62,7 +62,7 @@ export async function writeIslandImage(path: string, pattern: IslandPattern): Pr
  * when they are identical.
  */
 export async function firstDifference(path: string, otherPath: string): Promise<number | undefined> {
-  const libc = await loadLibc()
+  const libc = loadLibc()
   return withFile(path, 'r', (file) =>
     withFile(otherPath, 'r', async (other) => {
       const sizes = [(await file.stat()).size, (await other.stat()).size] as const

@@ -112,7 +112,7 @@ describe('a block device as target', () => {
     ['zeroed in another way where its space cannot be given back', 1, 2],
     ['written where the kernel cannot zero it', 2, 2],
   ])('is %s', async (_, refusalCount, callCount) => {
-    const fallocate = vi.spyOn((await loadLibc())!, 'fallocate')
+    const fallocate = vi.spyOn(loadLibc()!, 'fallocate')
     for (let i = 0; i < refusalCount; i++) fallocate.mockResolvedValueOnce(-constants.errno.EOPNOTSUPP)
     const device = attach()
     const sink = await openSink(device)

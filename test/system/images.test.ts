@@ -14,7 +14,7 @@ import { rootfsImage } from '../lab/rootfs-image.ts'
 import { useTemporaryFolder } from '../unit/io/temporary-folder.ts'
 
 const MIB = 1024 ** 2
-const libc = await loadLibc()
+const libc = loadLibc()
 
 const at = useTemporaryFolder()
 

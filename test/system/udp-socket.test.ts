@@ -8,7 +8,7 @@ import { useLabs } from './own-labs.ts'
 
 const MTU_BYTES = 1500
 const RUNS = 20
-const hasFfi = (await loadLibc()) !== undefined
+const hasFfi = loadLibc() !== undefined
 
 const io = new CompiledIo()
 afterAll(() => io.remove())

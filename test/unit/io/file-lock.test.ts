@@ -7,7 +7,7 @@ import { expectFailure } from './expect-failure.ts'
 import { useTemporaryFolder } from './temporary-folder.ts'
 
 const path = useTemporaryFolder()
-const libc = await loadLibc()
+const libc = loadLibc()
 
 describe.skipIf(libc === undefined)('a file', () => {
   it('is not received to while it is a source, by whatever name', async () => {

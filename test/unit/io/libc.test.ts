@@ -6,18 +6,18 @@ import { keepFreedMemory } from '../../../src/io/allocator.ts'
 import { NO_FFI_VARIABLE } from '../../../src/io/ffi.ts'
 import { loadLibc } from '../../../src/io/libc.ts'
 
-const libc = await loadLibc()
+const libc = loadLibc()
 
-it('is not there when the environment turns it off', async () => {
+it('is not there when the environment turns it off', () => {
   vi.stubEnv(NO_FFI_VARIABLE, '1')
-  expect(await loadLibc()).toBeUndefined()
+  expect(loadLibc()).toBeUndefined()
   vi.unstubAllEnvs()
-  expect(await loadLibc()).toBe(libc)
+  expect(loadLibc()).toBe(libc)
 })
 
-it('is not there on another platform', async () => {
+it('is not there on another platform', () => {
   const platform = vi.spyOn(process, 'platform', 'get').mockReturnValue('darwin')
-  expect(await loadLibc()).toBeUndefined()
+  expect(loadLibc()).toBeUndefined()
   platform.mockRestore()
 })
 
@@ -56,8 +56,8 @@ describe.runIf(libc)('the C library', () => {
     expect(libc!.close(2 ** 30)).toBe(-EBADF)
   })
 
-  it('sets parameters of the allocator', async () => {
-    await keepFreedMemory()
+  it('sets parameters of the allocator', () => {
+    keepFreedMemory()
     expect(libc!.mallopt(M_MMAP_THRESHOLD, 33_554_432)).toBe(1)
   })
 

@@ -12,7 +12,7 @@ import { expectFailure } from './expect-failure.ts'
 import { useTemporaryFolder } from './temporary-folder.ts'
 
 const path = useTemporaryFolder()
-const libc = await loadLibc()
+const libc = loadLibc()
 
 afterEach(() => vi.unstubAllEnvs())
 

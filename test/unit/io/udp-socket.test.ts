@@ -9,7 +9,7 @@ import { openUdpSocket, type UdpSocket, type UdpSocketOptions } from '../../../s
 import { expectFailure } from './expect-failure.ts'
 
 const SEGMENT_BYTES = 1200
-const hasFfi = (await loadLibc()) !== undefined
+const hasFfi = loadLibc() !== undefined
 const onLinux = process.platform === 'linux'
 const paths = [
   { path: 'with FFI', ffi: true, available: hasFfi },

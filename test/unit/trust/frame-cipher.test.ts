@@ -21,8 +21,8 @@ const SEALED = hex(
 )
 const TAG = hex('76fc6ece0f4e1768cddf8853bb2d551b')
 
-const openSsl = await loadOpenSsl()
-const libc = await loadLibc()
+const openSsl = loadOpenSsl()
+const libc = loadLibc()
 
 describe.each<[string, OpenSsl | undefined]>([
   ['node:crypto', undefined],
@@ -63,11 +63,11 @@ describe.each<[string, OpenSsl | undefined]>([
 })
 
 describe('OpenSSL itself', () => {
-  it('is not called when the environment turns the foreign function interface off', async () => {
+  it('is not called when the environment turns the foreign function interface off', () => {
     vi.stubEnv(NO_FFI_VARIABLE, '1')
-    expect(await loadOpenSsl()).toBeUndefined()
+    expect(loadOpenSsl()).toBeUndefined()
     vi.unstubAllEnvs()
-    expect(await loadOpenSsl()).toBe(openSsl)
+    expect(loadOpenSsl()).toBe(openSsl)
   })
 
   it.runIf(libc)('is found wherever functions of the C library are', () => {

@@ -9,7 +9,7 @@ const groupKey = createSecretKey(Buffer.alloc(32, 1))
 const { privateKey, publicKey } = generateKeyPairSync('ed25519')
 const stranger = generateKeyPairSync('ed25519')
 
-const openSsl = await loadOpenSsl()
+const openSsl = loadOpenSsl()
 
 /** Those with OpenSSL called directly are left out where that cannot be; that Node.js exports it is tested in openssl.test.ts. */
 const MODES = [

@@ -21,13 +21,15 @@ const SILENCE_MS = 30_000
 /** How long a step that is given up may take to end, milliseconds. All of them may end anywhere. */
 const END_GRACE_MS = 5000
 
+void runHost().then((status) => process.exit(status))
+
 /**
  * `skilfish host`: does one step on this host, for a deployer. The request is the first line of standard input, and orders or empty
  * lines follow while somebody waits for it; when they end before the step, the deployer is gone, and the step is given up. Answers on standard
  * output, a line of JSON each.
  * @returns the status to exit with
  */
-export async function runHostCommand(): Promise<number> {
+async function runHost(): Promise<number> {
   ignoreStraySignals()
   const aborted = new AbortController()
   const giveUp = (): void => {

@@ -10,19 +10,17 @@ import { DeployView, resultOf } from './deploy-view.ts'
 import type { Outcome } from './output.ts'
 import { runProgram, type Ending, type ProgramContext } from './program.ts'
 
-/** `skilfish COMMAND`: works at a cluster, and ends the process. */
-export function runDeployProgram(): Promise<never> {
-  return runProgram({
-    name: 'skilfish',
-    parse: () => parseDeployCommand(process.argv.slice(2)),
-    // A status holds no lease.
-    stopping: ({ name }) =>
-      name === 'status'
-        ? undefined
-        : 'stopping; press Ctrl-C again to end at once: another command then waits for up to a minute',
-    run,
-  })
-}
+// `skilfish COMMAND`: works at a cluster.
+void runProgram({
+  name: 'skilfish',
+  parse: () => parseDeployCommand(process.argv.slice(2)),
+  // A status holds no lease.
+  stopping: ({ name }) =>
+    name === 'status'
+      ? undefined
+      : 'stopping; press Ctrl-C again to end at once: another command then waits for up to a minute',
+  run,
+})
 
 async function run(command: DeployCommand, { output, interruption }: ProgramContext): Promise<Ending> {
   const { signal } = interruption
