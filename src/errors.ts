@@ -344,6 +344,11 @@ const ERRORS = {
       'Check whether the virtual machine still runs, by skilfish status; why it ended, the log of its host may tell',
     exit: 'peerLost',
   },
+  CLUSTER_UNREADABLE: {
+    meaning: 'The description of a cluster is not there, or may not be read',
+    remedy: 'Name a file that describes a cluster, and that this user may read',
+    exit: 'usage',
+  },
   CLUSTER_INVALID: {
     meaning: 'The description of a cluster cannot be used',
     remedy: 'Correct the file at the place that is named; schemas/cluster.schema.json describes all of it',

@@ -87,10 +87,9 @@ async function readPlan({ path, set = [] }: DeployCommand, signal: AbortSignal):
   if (path === undefined) return parseCluster('', 'what --set gives', set)
   if (path === '-') return parseCluster(await readStream(addAbortSignal(signal, process.stdin)), 'standard input', set)
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    const { code = '' } = cause as NodeJS.ErrnoException
-    const wanted = code === 'EACCES' ? 'this user must be allowed to read it' : 'name a file that describes a cluster'
-    const reason = code === 'ENOENT' ? 'it does not exist' : systemReason(cause)
-    throw new SkilfishError('OPTION_INVALID', `cannot read ${path}: ${reason}; ${wanted}`, { cause })
+    const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
+    const reason = isMissing ? 'it does not exist' : systemReason(cause)
+    throw new SkilfishError('CLUSTER_UNREADABLE', `cannot read ${path}: ${reason}`, { cause })
   })
   return parseCluster(text, path, set)
 }

@@ -99,7 +99,9 @@ export function parseCluster(text: string, label: string, changes: readonly stri
     })
     return invalid(label, lines)
   }
-  const validate = new Ajv({ allErrors: true, strict: false, verbose: true }).compile(CLUSTER_SCHEMA)
+  // That the schema itself is one is for tests: to look at it takes as long as all the rest.
+  const options = { allErrors: true, strict: false, verbose: true, meta: false, validateSchema: false }
+  const validate = new Ajv(options).compile(CLUSTER_SCHEMA)
   if (!validate(value)) {
     throw refuse((validate.errors ?? []).map((error) => ({ path: pathOf(error), text: describe(error) })))
   }

@@ -1,3 +1,4 @@
+import { Ajv } from 'ajv'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -128,6 +129,7 @@ describe('the description of a cluster', () => {
   it('is what the published schema says', () => {
     const published = readFileSync(join(ROOT, 'schemas/cluster.schema.json'), 'utf8')
     expect(JSON.parse(published)).toEqual(CLUSTER_SCHEMA)
+    expect(new Ajv({ strict: false }).validateSchema(CLUSTER_SCHEMA)).toBe(true)
   })
 
   it.each(readdirSync(join(ROOT, 'examples')).filter((name) => name.endsWith('.yaml')))(
