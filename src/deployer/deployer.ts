@@ -33,6 +33,8 @@ const SHUTDOWN_TIMEOUT_MS = 60_000
 const COMMITS_AT_ONCE = 4
 const MAX_AT_ONCE = 64
 
+const LOSS_NOTE = 'the lease was lost; it goes on without, as it changes nothing in the storage'
+
 export interface DeployerOptions {
   /** Called for each event. */
   readonly onEvent?: (event: DeployerEvent) => void
@@ -111,9 +113,12 @@ export class Deployer {
     })
   }
 
-  /** Switches running machines from the storage to their hosts' copies. */
+  /**
+   * Switches running machines from the storage to their hosts' copies. It goes on when the lease is lost: it changes nothing in the
+   * storage, whose failure may be why, and hosts refuse it for a machine that has another image or generation by then.
+   */
   switch(choice: Choice = {}): Promise<readonly Part<SwitchResult>[]> {
-    return this.#locked('switch', async () => {
+    const work = async (): Promise<readonly Part<SwitchResult>[]> => {
       const [base, vms] = [await this.#base(), await this.#placed(choice)]
       return this.#each('switch', vms, async (vm) => {
         const { id: image, generation } = this.#require(vm, base)
@@ -122,7 +127,8 @@ export class Deployer {
           this.#hooks('switch')(vm),
         )
       })
-    })
+    }
+    return this.#locked('switch', work, 'goes-on-without-lease')
   }
 
   /**
@@ -376,13 +382,18 @@ export class Deployer {
     return forAll(operation, vms, this.#emit, each, atOnce)
   }
 
-  async #locked<Result>(operation: Operation, work: () => Promise<Result>): Promise<Result> {
+  async #locked<Result>(
+    operation: Operation,
+    work: () => Promise<Result>,
+    onLoss: 'ends-with-lease' | 'goes-on-without-lease' = 'ends-with-lease',
+  ): Promise<Result> {
     const storage = this.#storage
     const lease = await storage.acquireLease({
       signal: this.#asked,
       onWait: (text) => this.#emit({ operation, kind: 'note', text }),
     })
-    this.#signal = AbortSignal.any([this.#asked, lease.lost])
+    if (onLoss === 'ends-with-lease') this.#signal = AbortSignal.any([this.#asked, lease.lost])
+    else lease.lost.addEventListener('abort', () => this.#emit({ operation, kind: 'note', text: LOSS_NOTE }))
     this.#storage = leasedStorage(storage, lease)
     try {
       this.#signal.throwIfAborted()

@@ -316,6 +316,25 @@ describe('one machine after another', () => {
     expect(verifyGuestDisk(cluster.copyOfImage('vm1')).digest).toBe(digest)
   })
 
+  it('a switch goes on when its lease is lost, here to another deployer', async () => {
+    const { digest } = await guest.verify()
+    const qemu = Number(readFileSync(join(cluster.vmFolder('vm1'), 'qemu.pid'), 'utf8'))
+    process.kill(qemu, 'SIGSTOP')
+    const change = cluster.start('switch')
+    try {
+      await change.said('"line":"switch vm1 on')
+      cluster.storage.endLease()
+      expect(await cluster.run('commit')).toMatchObject({ code: 'CLUSTER_FAILED' })
+      await change.said('the lease was lost; it goes on without')
+    } finally {
+      process.kill(qemu, 'SIGCONT')
+    }
+    const { status, results } = await change.result
+    expect(status).toBe(0)
+    expect(results[0]!['result']).toMatchObject({ wasLocal: false, connectionsAfter: 0 })
+    expect((await guest.verify()).digest).toBe(digest)
+  })
+
   it('a second deployer is refused while the first works', async () => {
     const first = cluster.start('shutdown', '--timeout', '5')
     await first.said('"line":"shutdown vm1')
