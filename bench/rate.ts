@@ -11,7 +11,6 @@ import { formatReport, judge, type Measured, type Outcome } from './rate/report.
 import { runScenario } from './rate/run-scenario.ts'
 import { SCENARIOS, type Scenario } from './rate/scenario.ts'
 import { SlowDisk } from './rate/slow-disk.ts'
-import { routeTcpAround } from './rate/tcp-flow.ts'
 import { writeReport } from './report.ts'
 
 interface Options {
@@ -58,7 +57,6 @@ async function measure({ rounds, receivers, mib, only = SCENARIOS }: Options): P
   const source = { path: join(folder, 'image'), sizeBytes: mib * 1024 ** 2 }
   const lab = Lab.up({ receiverCount: receivers })
   try {
-    routeTcpAround(lab, lab.receivers.length)
     await writeRandomImage(source.path, source.sizeBytes, 1)
     const measured = only.map((scenario): Measured => ({
       scenario,

@@ -2,7 +2,6 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Lab } from '../../test/lab/lab.ts'
-import { configure, ip } from '../../test/lab/network-commands.ts'
 
 /** How long the server may take to listen, and a lone flow to fill the link, milliseconds. */
 const LISTEN_MS = 500
@@ -47,24 +46,4 @@ export class TcpFlow {
     const rates = this.#samples.filter(({ atMs }) => atMs > fromMs && atMs <= toMs).map(({ bitsPerSec }) => bitsPerSec)
     return rates.reduce((sum, rate) => sum + rate, 0) / rates.length
   }
-}
-
-/** The routing table of the flow. */
-const ROUTE_TABLE = '100'
-
-/**
- * Once in a lab: has flows of TCP to a host take a router's step on the sender's host before they go to the bridge. Linux lets a flow
- * have only some milliseconds of its own packets waiting on its host (TCP small queues), and counts the queue of the bridge as its
- * host's: the flow would never fill it, as it does on a network. A router takes packets from their socket.
- */
-export function routeTcpAround(lab: Lab, hostIndex: number): void {
-  const { namespace } = lab.hosts[0]!
-  const { ipv4 } = lab.hosts[hostIndex]!
-  ip(['link add out type veth peer name in address 02:00:00:00:00:01'], namespace)
-  ip(['link set out up', 'link set in up'], namespace)
-  for (const setting of ['ip_forward', 'conf/in/accept_local']) configure(namespace, `net/ipv4/${setting}`, 1)
-  for (const name of ['all', 'in']) configure(namespace, `net/ipv4/conf/${name}/rp_filter`, 0)
-  ip([`route add ${ipv4} dev out src ${lab.hosts[0]!.ipv4} table ${ROUTE_TABLE}`], namespace)
-  ip([`neigh add ${ipv4} lladdr 02:00:00:00:00:01 dev out`], namespace)
-  ip([`rule add iif lo ipproto tcp to ${ipv4} lookup ${ROUTE_TABLE}`], namespace)
 }

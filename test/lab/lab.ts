@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { COMMAND_ENVIRONMENT, missingPackages, runCommand, type Packages } from './command.ts'
 import { namespacePrefix, removeNamespaces, removeStaleNamespaces } from './namespaces.ts'
+import { freePackets } from './free-packets.ts'
 import { configure, ethtool, ip, runIn } from './network-commands.ts'
 import { burstMatch, PacketLosses, portOf, randomMatch } from './packet-losses.ts'
 
@@ -72,6 +73,7 @@ export class Lab {
   readonly machine: LabMachine | undefined
   readonly #bridge: string
   readonly #losses: PacketLosses
+  #areFree = false
 
   private constructor(receiverCount: number, mtuBytes: number, isReachable: boolean) {
     const prefix = namespacePrefix()
@@ -150,12 +152,16 @@ export class Lab {
 
   /**
    * Limits every link to a receiver, as a switch does whose ports are this fast. A queue holds what exceeds the limit and drops what
-   * would wait longer than 50 ms. It is not on the sender's host, where a TCP flow may have little waiting (TCP small queues) and a
-   * socket is held back by what waits: no link that several hosts share does that.
+   * would wait longer than 50 ms. From then on what waits there no longer counts against the sockets of the sender's host, as on a
+   * network: see {@link freePackets}.
    * @param megabitsPerSec bits on each link in millions a second; 0 ends the limit
    */
   rate(megabitsPerSec: number): void {
     requireWithin('megabitsPerSec', megabitsPerSec, 0, 100_000)
+    if (megabitsPerSec > 0 && !this.#areFree) {
+      this.#areFree = true
+      freePackets(this.#bridge, 0, this.mtuBytes)
+    }
     const limit = ['tbf', 'rate', `${megabitsPerSec}mbit`, 'burst', '256k', 'latency', '50ms']
     for (const { index } of this.receivers) {
       const root = ['-n', this.#bridge, 'qdisc', 'replace', 'dev', portOf(index), 'root']

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { compiled } from './compiled.ts'
 
-const MODULES = ['command', 'namespaces', 'network-commands', 'packet-losses', 'lab']
+const MODULES = ['command', 'free-packets', 'namespaces', 'network-commands', 'packet-losses', 'lab']
 
 export interface OwnerResult {
   readonly pid: number

@@ -173,6 +173,15 @@ describe('the receivers’ links', () => {
     for (const [at, bytes] of receivedBytes().entries()) expect(bytes - limitedBytes[at]!).toBeGreaterThan(5000 * 1400)
   })
 
+  test('hold back no socket of the sender’s host', () => {
+    const lab = up({ receiverCount: 1 })
+    lab.rate(50)
+    const beforeBytes = lab.counters(1).receivedBytes
+    blast(lab, lab.hosts[1]!.ipv4, 20_000, 1400)
+    // A socket that waits until its packets have left the queue loses none.
+    expect(lab.counters(1).receivedBytes - beforeBytes).toBeLessThan((20_000 * 1400) / 2)
+  })
+
   test('carries nothing while a cable is pulled, and all as before once it is back', async () => {
     const lab = up({ receiverCount: 1 })
     const end = await listen(lab, 1, '239.77.1.1')
