@@ -8,7 +8,7 @@ import { MAX_SEAL_BYTES } from './trust.ts'
  *      2   2  number of runs, 1 to 512
  *      4   4  plain bytes: sum of the data runs' lengths
  *      8   8  span start: the image offset where the slice before ended
- *     16  32  SHA-256 over bytes 2..15, the runs, and the plain data
+ *     16  32  digest over bytes 2..15, the runs, and the plain data: see `DigestKind`
  *     48  16n runs, ascending, not overlapping: offset (8), kind (1: 0 data, 1 zero) and length (7)
  *      …      payload: the plain data, encoded by the codec
  *

@@ -63,7 +63,7 @@ export const LIMITS = {
   noncesPerMessage: 40,
   /** (first, count) pairs in one Nack or RepairEcho. */
   rangesPerMessage: 20,
-  /** Bytes of a root digest: SHA-256. */
+  /** Bytes of a root digest. */
   digestBytes: 32,
 } as const
 

@@ -8,6 +8,18 @@ export interface TrustMode {
   readonly isSigned: boolean
 }
 
+/**
+ * How the digests of a session's slices are made. A signature covers the digest alone, so that nobody must be able to find other bytes
+ * with the same one: SHA-256. Without signatures whoever can change a slice can change its digest too, and it tells errors alone: GMAC.
+ */
+export type DigestKind = 'sha256' | 'gmac'
+
+export const DIGEST_NAMES: Readonly<Record<DigestKind, string>> = { sha256: 'SHA-256', gmac: 'GMAC' }
+
+export const isDigestKind = (value: unknown): value is DigestKind => value === 'sha256' || value === 'gmac'
+
+export const digestKindOf = ({ isSigned }: Pick<TrustMode, 'isSigned'>): DigestKind => (isSigned ? 'sha256' : 'gmac')
+
 /** Bytes of the tag at the end of a data packet of a keyed session. */
 export const PACKET_TAG_BYTES = 8
 

@@ -8,11 +8,12 @@ import {
   DIGEST_OFFSET,
   FRAME_HEADER_BYTES,
   RootDigest,
+  type DigestKind,
   type End,
   type FrameHeader,
   type Geometry,
 } from '../protocol/index.ts'
-import { sha256 } from '../sha256.ts'
+import { sha256, sliceDigest } from '../digest.ts'
 import type { ImageSink } from '../sparse/index.ts'
 import type { JournalTotals } from './journal-format.ts'
 import type { WrittenSlice } from './journal.ts'
@@ -35,6 +36,7 @@ export class FrameConsumer {
   readonly sliceBytes: number
   readonly #imageBytes: number
   readonly #root: RootDigest
+  readonly digestKind: DigestKind
   readonly #onWritten: ((written: WrittenSlice) => void) | undefined
   readonly #onFailed: (() => void) | undefined
   readonly #free: Uint8Array[] = []
@@ -58,6 +60,7 @@ export class FrameConsumer {
   constructor(options: {
     readonly sink: ImageSink
     readonly geometry: Geometry
+    readonly digestKind: DigestKind
     readonly imageBytes?: number | undefined
     readonly restored?: { readonly root: RootDigest; readonly totals: JournalTotals } | undefined
     readonly onWritten?: (written: WrittenSlice) => void
@@ -67,6 +70,7 @@ export class FrameConsumer {
     this.#sink = options.sink
     this.sliceBytes = options.geometry.sliceBytes
     this.#imageBytes = options.imageBytes ?? Number.MAX_SAFE_INTEGER
+    this.digestKind = options.digestKind
     this.#root = restored?.root ?? new RootDigest(sha256)
     this.#resumedBytes = this.#coveredBytes = restored?.totals.coveredBytes ?? 0
     this.#spansEnd = restored?.totals.spansEnd ?? 0
@@ -104,7 +108,7 @@ export class FrameConsumer {
     this.#underWay++
     try {
       const plain = this.#decompress(header, frame, buffer)
-      if (plain === undefined || !isGenuine(header, frame, plain)) return 'rejected'
+      if (plain === undefined || !this.#isGenuine(header, frame, plain)) return 'rejected'
       if (!(await this.#writeInTurn(header, plain))) return 'early'
       this.#root.add(sliceIndex, header.digest)
       const zeroRunCount = header.runs.filter(({ isZero }) => isZero).length
@@ -146,6 +150,12 @@ export class FrameConsumer {
   async close(): Promise<void> {
     if (this.#underWay === 0) return
     await new Promise<void>((resolve) => (this.#idle = resolve))
+  }
+
+  #isGenuine(header: FrameHeader, frame: Uint8Array, plain: Uint8Array): boolean {
+    const head = frame.subarray(DIGEST_COVERS_FROM, DIGEST_OFFSET)
+    const runs = frame.subarray(FRAME_HEADER_BYTES, header.payloadOffset)
+    return Buffer.compare(sliceDigest[this.digestKind](head, runs, plain), header.digest) === 0
   }
 
   /** @param buffer for LZO: `sliceBytes` */
@@ -216,10 +226,4 @@ function spanEnd({ spanStart, runs }: FrameHeader): number {
 function dataEnd({ runs }: FrameHeader): number {
   const last = runs.findLast(({ isZero }) => !isZero)
   return last === undefined ? 0 : last.offset + last.lengthBytes
-}
-
-function isGenuine(header: FrameHeader, frame: Uint8Array, plain: Uint8Array): boolean {
-  const head = frame.subarray(DIGEST_COVERS_FROM, DIGEST_OFFSET)
-  const runs = frame.subarray(FRAME_HEADER_BYTES, header.payloadOffset)
-  return Buffer.compare(sha256(head, runs, plain), header.digest) === 0
 }

@@ -1,5 +1,5 @@
-import { DIGEST_BYTES, MAX_SLICE_COUNT } from '../protocol/index.ts'
-import { sha256 } from '../sha256.ts'
+import { DIGEST_BYTES, isDigestKind, MAX_SLICE_COUNT, type DigestKind } from '../protocol/index.ts'
+import { sha256 } from '../digest.ts'
 
 /**
  * The journal of a target that is being written: which slices are on stable storage.
@@ -45,6 +45,7 @@ export interface JournalHeader {
   readonly imageBytes?: number
   /** With the image id it determines the slices; packet size and codec do not. */
   readonly sliceBytes: number
+  readonly digestKind: DigestKind
   /** See `ResumableSink.mark`. */
   readonly mark: string
 }
@@ -80,10 +81,11 @@ export function decodeHeader(content: Uint8Array): JournalHeader | undefined {
     return undefined
   }
   if (typeof value !== 'object' || value === null) return undefined
-  const { imageId, imageName, imageBytes, sliceBytes, mark } = value as Record<string, unknown>
+  const { imageId, imageName, imageBytes, sliceBytes, digestKind, mark } = value as Record<string, unknown>
   if (typeof imageId !== 'string' || typeof imageName !== 'string' || typeof mark !== 'string') return undefined
-  if (!isSize(sliceBytes) || (imageBytes !== undefined && !isSize(imageBytes))) return undefined
-  return { imageId, imageName, sliceBytes, mark, ...(imageBytes === undefined ? {} : { imageBytes }) }
+  if (!isDigestKind(digestKind) || !isSize(sliceBytes) || (imageBytes !== undefined && !isSize(imageBytes)))
+    return undefined
+  return { imageId, imageName, sliceBytes, digestKind, mark, ...(imageBytes === undefined ? {} : { imageBytes }) }
 }
 
 /** @param entries up to {@link MAX_RECORD_SLICES} */

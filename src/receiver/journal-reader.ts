@@ -1,7 +1,7 @@
 import { SkilfishError } from '../errors.ts'
 import { JournalFile } from '../io/index.ts'
 import { RootDigest } from '../protocol/index.ts'
-import { sha256 } from '../sha256.ts'
+import { sha256 } from '../digest.ts'
 import {
   decodeHeader,
   decodeRecord,

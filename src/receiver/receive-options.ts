@@ -87,7 +87,7 @@ export interface ReceiveResult {
   /** Image bytes, holes included, and slices that an earlier run has settled. */
   readonly resumedBytes: number
   readonly resumedSliceCount: number
-  /** SHA-256 over the image, equal to the sender's. Hexadecimal. */
+  /** SHA-256 over the digests of all slices, equal to the sender's. Hexadecimal. */
   readonly rootDigest: string
   /**
    * What the finished target can be checked with (`verifyTarget`). Left out when the sender told runs of zeros (an RBD diff): then the

@@ -1,10 +1,11 @@
 import { resolve } from 'node:path'
 import { SkilfishError } from '../errors.ts'
 import { dropText, keepText, openSink, systemReason } from '../io/index.ts'
-import type { Announce, End, Geometry } from '../protocol/index.ts'
+import { DIGEST_NAMES, type Announce, type DigestKind, type End, type Geometry } from '../protocol/index.ts'
 import { isResumable, type ImageFacts, type ImageSink, type ResumableSink } from '../sparse/index.ts'
 import { formatFingerprint } from './fingerprint.ts'
 import { FrameConsumer } from './frame-consumer.ts'
+import type { JournalHeader } from './journal-format.ts'
 import { readJournal, removeJournal, requireJournalPlace, type FoundJournal } from './journal-reader.ts'
 import { Journal } from './journal.ts'
 import type { SettledMap } from './machine/index.ts'
@@ -90,8 +91,8 @@ export class ReceiveTarget {
    * A session was found: opens the target for its image, or goes on with it.
    * @throws SkilfishError JOURNAL_REFUSED when the journal is of another image; JOURNAL_FAILED; those of the sink
    */
-  begin(announce: Announce, geometry: Geometry): Promise<OpenTarget> {
-    return (this.#beginning = this.#begin(announce, geometry))
+  begin(announce: Announce, geometry: Geometry, digestKind: DigestKind): Promise<OpenTarget> {
+    return (this.#beginning = this.#begin(announce, geometry, digestKind))
   }
 
   /**
@@ -121,16 +122,17 @@ export class ReceiveTarget {
     return false
   }
 
-  async #begin(announce: Announce, geometry: Geometry): Promise<OpenTarget> {
+  async #begin(announce: Announce, geometry: Geometry, digestKind: DigestKind): Promise<OpenTarget> {
     const { imageId, imageName, imageBytes } = announce
     const image: ImageFacts = { name: imageName, imageId, sizeBytes: imageBytes }
     const found = this.#found
-    if (found === undefined) await this.#beginAnew(image, geometry)
-    else await this.#goOn(found, image, geometry)
+    const slices = { sliceBytes: geometry.sliceBytes, digestKind }
+    if (found === undefined) await this.#beginAnew(image, slices)
+    else await this.#goOn(found, image, slices)
     this.#hasBegun = true
     const journal = this.#journal
     this.#consumer = new FrameConsumer({
-      ...{ sink: this.#sink, geometry, imageBytes, restored: found },
+      ...{ sink: this.#sink, geometry, digestKind, imageBytes, restored: found },
       ...(journal === undefined
         ? {}
         : { onWritten: (written) => journal.note(written), onFailed: () => void journal.stop() }),
@@ -148,7 +150,8 @@ export class ReceiveTarget {
       await this.#endJournal('remove')
       if (consumer.zeroRunCount > 0) return { rootDigest }
       const { imageBytes } = end
-      const fingerprint = formatFingerprint({ rootDigest, imageBytes, sliceBytes: consumer.sliceBytes })
+      const { sliceBytes, digestKind } = consumer
+      const fingerprint = formatFingerprint({ rootDigest, imageBytes, sliceBytes, digestKind })
       await this.#tend('keep', (path) => keepText(path, fingerprint))
       return { rootDigest, fingerprint }
     } catch (error) {
@@ -158,7 +161,7 @@ export class ReceiveTarget {
     }
   }
 
-  async #beginAnew(image: ImageFacts, geometry: Geometry): Promise<void> {
+  async #beginAnew(image: ImageFacts, slices: SliceFacts): Promise<void> {
     await this.#tend('drop', dropText)
     const path = this.#journalPath
     const isFree = path !== undefined && (await this.#clearJournal(path))
@@ -166,7 +169,7 @@ export class ReceiveTarget {
     const { mark } = this.#sink as ResumableSink
     if (!isFree || mark === undefined) return
     const { imageId, name: imageName, sizeBytes } = image
-    const header = { imageId, imageName, sliceBytes: geometry.sliceBytes, mark }
+    const header = { imageId, imageName, ...slices, mark }
     this.#journal = Journal.begin(
       this.#sink as ResumableSink,
       path,
@@ -175,14 +178,15 @@ export class ReceiveTarget {
     )
   }
 
-  async #goOn(found: FoundJournal, image: ImageFacts, { sliceBytes }: Geometry): Promise<void> {
+  async #goOn(found: FoundJournal, image: ImageFacts, slices: SliceFacts): Promise<void> {
     const { header, totals, settled, file } = found
     const { imageId, imageName: name, imageBytes: sizeBytes } = header
     // That of a stream is known from its end on, and not to a sender that has begun it anew.
     const isSameSize = sizeBytes === undefined || image.sizeBytes === undefined || sizeBytes === image.sizeBytes
-    if (imageId !== image.imageId || header.sliceBytes !== sliceBytes || !isSameSize) {
-      const wanted = describe({ imageId, name, sizeBytes }, header.sliceBytes)
-      const got = describe(image, sliceBytes)
+    const isSameCut = header.sliceBytes === slices.sliceBytes && header.digestKind === slices.digestKind
+    if (imageId !== image.imageId || !isSameCut || !isSameSize) {
+      const wanted = describe({ imageId, name, sizeBytes }, header)
+      const got = describe(image, slices)
       const text = `the journal ${file.path} is of ${wanted}, the session sends ${got}; leave out --resume to receive that`
       throw new SkilfishError('JOURNAL_REFUSED', `cannot go on with ${this.label}: ${text}`)
     }
@@ -252,9 +256,12 @@ async function requirePlace(sink: ImageSink, path: string): Promise<void> {
   throw new SkilfishError('JOURNAL_REFUSED', text)
 }
 
-function describe({ imageId, name, sizeBytes }: ImageFacts, sliceBytes: number): string {
+/** What the slices of an image are, beside the image. */
+type SliceFacts = Pick<JournalHeader, 'sliceBytes' | 'digestKind'>
+
+function describe({ imageId, name, sizeBytes }: ImageFacts, { sliceBytes, digestKind }: SliceFacts): string {
   const size = sizeBytes === undefined ? 'a size not known yet' : `${sizeBytes} bytes`
-  return `image ${imageId} (${name}) of ${size} in slices of ${sliceBytes} bytes`
+  return `image ${imageId} (${name}) of ${size} in slices of ${sliceBytes} bytes with digests of ${DIGEST_NAMES[digestKind]}`
 }
 
 const notResumable = (sink: ImageSink, option: string): SkilfishError =>

@@ -15,6 +15,7 @@ import {
   DEFAULT_GROUP,
   DEFAULT_PORT,
   DEFAULT_SILENCE_MS,
+  digestKindOf,
   drawId,
   formatId,
   type End,
@@ -195,7 +196,7 @@ class Transfer implements ReceiveHandle {
     const { imageId, imageName } = announce
     const protection = [mode.isKeyed ? ', encrypted' : '', mode.isSigned ? ', signed' : ''].join('')
     this.#log(`session ${formatId(session)} of ${sender.address}${protection}, image ${imageId} (${imageName})`)
-    const { consumer, settled } = await this.#target!.begin(announce, geometry)
+    const { consumer, settled } = await this.#target!.begin(announce, geometry, digestKindOf(mode))
     this.#consumer = consumer
     this.#resumedSliceCount = settled?.count ?? 0
     this.#sessionUs = monotonicUs()

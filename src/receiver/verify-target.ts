@@ -12,7 +12,7 @@ import {
   RootDigest,
 } from '../protocol/index.ts'
 import { isRbdName } from '../rbd/index.ts'
-import { sha256 } from '../sha256.ts'
+import { sha256, sliceDigest } from '../digest.ts'
 import { isRandomAccess, RandomAccessSlicer, StreamSlicer, type ImageSource, type Slice } from '../sparse/index.ts'
 import { parseFingerprint, type Fingerprint } from './fingerprint.ts'
 
@@ -111,7 +111,7 @@ async function fingerprintOf(
 
 async function digest(
   source: ImageSource,
-  { imageBytes, sliceBytes }: Fingerprint,
+  { imageBytes, sliceBytes, digestKind }: Fingerprint,
   { signal, onProgress }: VerifyOptions,
 ): Promise<VerifyResult> {
   const read = sliceReader(source, sliceBytes, imageBytes)
@@ -126,10 +126,8 @@ async function digest(
     const head = buffer.subarray(headRoom - frameHeadBytes(slice.runs.length), headRoom)
     encodeFrameHeadInto(head, { ...slice, codec: Codec.none })
     const plain = buffer.subarray(headRoom, headRoom + slice.plainBytes)
-    root.add(
-      sliceCount++,
-      sha256(head.subarray(DIGEST_COVERS_FROM, DIGEST_OFFSET), head.subarray(FRAME_HEADER_BYTES), plain),
-    )
+    const covered = [head.subarray(DIGEST_COVERS_FROM, DIGEST_OFFSET), head.subarray(FRAME_HEADER_BYTES), plain]
+    root.add(sliceCount++, sliceDigest[digestKind](...covered))
     position = slice.spanEnd
     dataBytes += slice.plainBytes
     onProgress?.(position, imageBytes)

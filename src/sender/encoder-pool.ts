@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
-import type { Codec } from '../protocol/index.ts'
+import type { Codec, DigestKind } from '../protocol/index.ts'
 import { FrameEncoder } from './frame-encoder.ts'
 
 /** Most threads: four compress faster than a 10 Gbit/s network carries. Bounds memory to some 14 MiB each. Ours. */
@@ -8,6 +8,12 @@ const MAX_THREADS = 4
 
 /** Frames that a thread has at hand: while one is encoded and one has just come back, the next ones wait. Ours. */
 const FRAMES_PER_THREAD = 4
+
+/** What a `FrameEncoder` is made for. */
+export interface EncoderChoice {
+  readonly codec: Codec
+  readonly digestKind: DigestKind
+}
 
 /** To a thread: a frame as `FrameEncoder` takes it. */
 export interface EncodeJob {
@@ -49,9 +55,9 @@ export class EncoderPool {
   readonly #workers: Worker[] = []
 
   /** @param threadCount default: one for each processor but one, at most 4 */
-  constructor(codec: Codec, threadCount: number = Math.min(MAX_THREADS, availableParallelism() - 1)) {
-    this.#encoder = new FrameEncoder(codec)
-    for (let i = 0; i < threadCount; i++) this.#start(codec)
+  constructor(choice: EncoderChoice, threadCount: number = Math.min(MAX_THREADS, availableParallelism() - 1)) {
+    this.#encoder = new FrameEncoder(choice.codec, choice.digestKind)
+    for (let i = 0; i < threadCount; i++) this.#start(choice)
   }
 
   /** How many frames to have under way at once. */
@@ -85,8 +91,8 @@ export class EncoderPool {
     await Promise.all(this.#workers.map((worker) => worker.terminate()))
   }
 
-  #start(codec: Codec): void {
-    const worker = new Worker(new URL('./encode-worker.js', import.meta.url), { workerData: codec })
+  #start(choice: EncoderChoice): void {
+    const worker = new Worker(new URL('./encode-worker.js', import.meta.url), { workerData: choice })
     const thread: Thread = { worker, pending: [] }
     this.#workers.push(worker)
     // The transfer has timers and sockets that keep the process; a thread that waits for work must not.

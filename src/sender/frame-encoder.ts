@@ -1,7 +1,7 @@
 import * as zlib from 'node:zlib'
 import { Lzo1x } from '../lzo/index.ts'
-import { Codec, DIGEST_COVERS_FROM, DIGEST_OFFSET, FRAME_HEADER_BYTES } from '../protocol/index.ts'
-import { sha256 } from '../sha256.ts'
+import { Codec, DIGEST_COVERS_FROM, DIGEST_OFFSET, FRAME_HEADER_BYTES, type DigestKind } from '../protocol/index.ts'
+import { sliceDigest } from '../digest.ts'
 
 /** zstd's fastest level with its usual ratio. (Level -1 is silently taken for the default, 3.) */
 const ZSTD_LEVEL = 1
@@ -20,10 +20,12 @@ export const canCompressZstd = (): boolean => zstd.zstdCompressSync !== undefine
 /** Digests and compresses frames where they lie. Holds no state between calls; with LZO it has 2.1 MiB of memory. */
 export class FrameEncoder {
   readonly #codec: Codec
+  readonly #digestKind: DigestKind
   readonly #lzo: Lzo1x | undefined
 
-  constructor(codec: Codec) {
+  constructor(codec: Codec, digestKind: DigestKind) {
     this.#codec = codec
+    this.#digestKind = digestKind
     if (codec === Codec.lzo) this.#lzo = new Lzo1x()
   }
 
@@ -34,8 +36,8 @@ export class FrameEncoder {
    */
   encode(frame: Uint8Array, headBytes: number): number {
     // Runs and plain data lie back to back.
-    const digest = sha256(frame.subarray(DIGEST_COVERS_FROM, DIGEST_OFFSET), frame.subarray(FRAME_HEADER_BYTES))
-    frame.set(digest, DIGEST_OFFSET)
+    const head = frame.subarray(DIGEST_COVERS_FROM, DIGEST_OFFSET)
+    frame.set(sliceDigest[this.#digestKind](head, frame.subarray(FRAME_HEADER_BYTES)), DIGEST_OFFSET)
     const payloadBytes = this.#compressInPlace(frame.subarray(headBytes))
     if (payloadBytes === undefined) return frame.length
     frame[0] = this.#codec

@@ -11,7 +11,7 @@ import {
   RootDigest,
   type Geometry,
 } from '../protocol/index.ts'
-import { sha256 } from '../sha256.ts'
+import { sha256 } from '../digest.ts'
 import type { FrameSealer } from '../trust/index.ts'
 import type { EncoderPool } from './encoder-pool.ts'
 import { isRandomAccess, RandomAccessSlicer, StreamSlicer, type ImageSource, type Slice } from '../sparse/index.ts'

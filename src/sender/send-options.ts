@@ -98,7 +98,7 @@ export interface SendResult {
   readonly holeBytes: number
   readonly frameBytes: number
   readonly sliceCount: number
-  /** SHA-256 over the image: see docs/protocol.md. Hexadecimal. */
+  /** SHA-256 over the digests of all slices: see docs/protocol.md. Hexadecimal. */
   readonly rootDigest: string
   readonly elapsedMs: number
   /** From the first data packet to the end, milliseconds. */

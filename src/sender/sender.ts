@@ -20,6 +20,7 @@ import {
   DEFAULT_MTU_BYTES,
   DEFAULT_PORT,
   DEFAULT_SILENCE_MS,
+  digestKindOf,
   drawId,
   formatId,
   overheadBytes,
@@ -150,7 +151,7 @@ class Transfer implements SendHandle {
       this.#session = keys.open(session, identity.imageId)
       const { sealer } = this.#session
       this.#producer = new FrameProducer({
-        ...{ source, geometry, sealer, encoder: new EncoderPool(codec) },
+        ...{ source, geometry, sealer, encoder: new EncoderPool({ codec, digestKind: digestKindOf(keys) }) },
         ...(spool === undefined ? {} : { spool }),
       })
       const machine = this.#makeMachine(session, identity, source, geometry, codec, overheadBytes(group.family))

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -45,6 +46,7 @@ describe('--verify', () => {
   it('finds a copy right, and changes nothing', async () => {
     writeImage(at('image'))
     const { rootDigest, fingerprint } = await transfer()
+    expect(fingerprint).toMatch(/^gmac:/)
     expect(readFileSync(kept(), 'utf8')).toBe(`${String(fingerprint)}\n`)
     const before = readFileSync(at('copy'))
     const checked = await verify(at('copy'))
@@ -55,6 +57,22 @@ describe('--verify', () => {
     // For people.
     const { status, stderr } = await start('recv', ['--verify', at('copy')]).ended
     expect([status, stderr]).toEqual([0, expect.stringContaining('is what was received, to the last byte')])
+  })
+
+  it('goes by SHA-256 after a signed session', async () => {
+    writeImage(at('image'))
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+    writeFileSync(at('sign.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 })
+    writeFileSync(at('verify.pem'), publicKey.export({ type: 'spki', format: 'pem' }))
+    const keys = [
+      ['--sign-key', at('sign.pem')],
+      ['--verify-key', at('verify.pem')],
+    ] as const
+    const { rootDigest, fingerprint } = await transfer(...keys)
+    expect(fingerprint).toMatch(/^sha256:/)
+    expect(messages((await verify(at('copy'))).stdout, 'result')).toMatchObject([{ rootDigest }])
+    flip(at('copy'), 2 * MIB)
+    expect(codeOf(await verify(at('copy')))).toEqual([5, 'TARGET_DIFFERS'])
   })
 
   it('finds one byte that differs, wherever it is, and a copy of another size', async () => {

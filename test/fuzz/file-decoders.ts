@@ -140,7 +140,8 @@ const zeroSum = new Uint8Array(SUM_BYTES)
 const journal: FuzzTarget = {
   name: 'journal',
   seeds: () => {
-    const header = { imageId: 'ab12', imageName: 'disk.img', imageBytes: 1_000_000, sliceBytes: 16_384, mark: 'a-mark' }
+    const image = { imageId: 'ab12', imageName: 'disk.img', imageBytes: 1_000_000 }
+    const header = { ...image, sliceBytes: 16_384, digestKind: 'gmac', mark: 'a-mark' } as const
     const entries = [3, 0, 9].map((slice) => ({ slice, digest: new Uint8Array(32).fill(slice) }))
     const totals = { coveredBytes: 49_152, spansEnd: 163_840, dataEnd: 150_000, zeroRunCount: 2 }
     const contents = [encodeHeader(header), encodeSlices(entries, totals), encodeSlices([], totals)]
@@ -170,7 +171,7 @@ const fingerprint: FuzzTarget = {
   seeds: () => {
     const rootDigest = new Uint8Array(32).fill(0xa5)
     return [0, 1_000_000, 2 ** 52].map((imageBytes) =>
-      encoder.encode(formatFingerprint({ rootDigest, imageBytes, sliceBytes: 262_144 })),
+      encoder.encode(formatFingerprint({ digestKind: 'gmac', rootDigest, imageBytes, sliceBytes: 262_144 })),
     )
   },
   run: (input) => {

@@ -34,7 +34,7 @@ import {
 } from '../../src/protocol/index.ts'
 import { decodePacket, encodeFiller, encodeWord } from '../../src/probe/messages.ts'
 import { FrameConsumer } from '../../src/receiver/frame-consumer.ts'
-import { sha256 } from '../../src/sha256.ts'
+import { gmac } from '../../src/digest.ts'
 import type { ImageSink } from '../../src/sparse/index.ts'
 import { groupKeyOf, parseSigningKey, parseVerifyingKey, ReceiverKeys, SenderKeys } from '../../src/trust/index.ts'
 import { decompressReference } from '../reference/lzo1x.ts'
@@ -236,7 +236,7 @@ class WatchedSink implements ImageSink {
 const CONSUMER_IMAGE_BYTES = 65_536
 const sink = new WatchedSink()
 const geometry = { sliceBytes: SLICE_BYTES, packetBytes: 1472, symbolBytes: 1448 }
-const frameConsumer = new FrameConsumer({ sink, geometry, imageBytes: CONSUMER_IMAGE_BYTES })
+const frameConsumer = new FrameConsumer({ sink, geometry, digestKind: 'gmac', imageBytes: CONSUMER_IMAGE_BYTES })
 let consumedSlices = 0
 
 const consumer: FuzzTarget = {
@@ -259,7 +259,7 @@ const consumer: FuzzTarget = {
         frame.subarray(DIGEST_COVERS_FROM, DIGEST_OFFSET),
         frame.subarray(FRAME_HEADER_BYTES, header.payloadOffset),
       ]
-      frame.set(sha256(...head, plain), DIGEST_OFFSET)
+      frame.set(gmac(...head, plain), DIGEST_OFFSET)
     }
     const outcome = await frameConsumer.consume(consumedSlices++, frame)
     const { offset, lengthBytes } = header.runs.at(-1)!

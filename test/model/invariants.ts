@@ -18,7 +18,7 @@ import {
   type ControlMessage,
 } from '../../src/protocol/index.ts'
 import { burstBytes } from '../../src/ratelimit/index.ts'
-import { sha256 } from '../../src/sha256.ts'
+import { sha256 } from '../../src/digest.ts'
 import type { ReceiverParty } from '../sim/receiver-party.ts'
 import type { SenderParty } from '../sim/sender-party.ts'
 import { SimulatedTarget } from '../sim/simulated-target.ts'

@@ -11,7 +11,7 @@ import {
   type Run,
 } from '../../src/protocol/index.ts'
 import { seededRandom } from '../../src/random.ts'
-import { sha256 } from '../../src/sha256.ts'
+import { sha256 } from '../../src/digest.ts'
 import { PAGE_BYTES } from '../../src/sparse/index.ts'
 
 /** An image made from a seed, cut into slices as a sender does it. */

@@ -1,11 +1,12 @@
 import { expect, it } from 'vitest'
 import { formatFingerprint, parseFingerprint } from '../../../src/receiver/fingerprint.ts'
 
-const FINGERPRINT = { rootDigest: new Uint8Array(32).fill(0xa7), imageBytes: 1_099_511_627_777, sliceBytes: 262_144 }
+const ROOT = { digestKind: 'gmac', rootDigest: new Uint8Array(32).fill(0xa7) } as const
+const FINGERPRINT = { ...ROOT, imageBytes: 1_099_511_627_777, sliceBytes: 262_144 }
 const TEXT = formatFingerprint(FINGERPRINT)
 
 it('is one word, and is read back', () => {
-  expect(TEXT).toMatch(/^(a7){32}:1099511627777:262144:[0-9a-f]{8}$/)
+  expect(TEXT).toMatch(/^gmac:(a7){32}:1099511627777:262144:[0-9a-f]{8}$/)
   expect(parseFingerprint(`${TEXT}\n`)).toEqual(FINGERPRINT)
 })
 

@@ -14,7 +14,7 @@ function lzo(plain: Uint8Array): Uint8Array {
 }
 
 const consumerOf = (sink: MemorySink, imageBytes?: number): FrameConsumer =>
-  new FrameConsumer({ sink, geometry, imageBytes })
+  new FrameConsumer({ sink, geometry, digestKind: 'gmac', imageBytes })
 
 describe('FrameConsumer', () => {
   it('writes data, and zeroes holes and runs of zeros in as few calls as may be', async () => {
@@ -125,7 +125,7 @@ describe('FrameConsumer', () => {
   it('tells of a failed write before it is told to the caller', async () => {
     const sink = new MemorySink(8192)
     const order: string[] = []
-    const consumer = new FrameConsumer({ sink, geometry, onFailed: () => order.push('failed') })
+    const consumer = new FrameConsumer({ sink, geometry, digestKind: 'gmac', onFailed: () => order.push('failed') })
     sink.onWrite = () => Promise.reject(new Error('disk full'))
     await consumer.consume(0, frameOf(0, [data(0, 4096)], 1)).catch(() => order.push('rejected'))
     expect(order).toEqual(['failed', 'rejected'])

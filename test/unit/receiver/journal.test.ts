@@ -23,7 +23,8 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
-const HEADER = { imageId: 'ab12', imageName: 'disk.img', imageBytes: 1_000_000, sliceBytes: 16_384, mark: 'a-mark' }
+const IMAGE = { imageId: 'ab12', imageName: 'disk.img', imageBytes: 1_000_000 }
+const HEADER = { ...IMAGE, sliceBytes: 16_384, digestKind: 'gmac', mark: 'a-mark' } as const
 const MAGIC_BYTES = 19
 
 const digestOf = (slice: number): Uint8Array => createHash('sha256').update(String(slice)).digest()

@@ -52,7 +52,7 @@ async function written(): Promise<{ sink: MemoryResumableSink; target: ReceiveTa
   const sink = new MemoryResumableSink(IMAGE_BYTES)
   const target = await openTarget({ target: sink, journal: path('journal') })
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-  const opened = await target.begin(ANNOUNCE, GEOMETRY)
+  const opened = await target.begin(ANNOUNCE, GEOMETRY, 'gmac')
   await writeSlices(opened)
   sink.calls.length = 0
   return { sink, target, opened }
@@ -136,7 +136,7 @@ describe('the last flush of a target', () => {
   /** A target that waits for the second flush of its end. */
   async function finishing() {
     const target = await openTarget({ target: path('target') })
-    await writeSlices(await target.begin(ANNOUNCE, GEOMETRY))
+    await writeSlices(await target.begin(ANNOUNCE, GEOMETRY, 'gmac'))
     const flushes = await holdFlushes()
     const finished = target.finish(end)
     await vi.waitUntil(() => flushes.length === 1)
@@ -217,7 +217,7 @@ it('what was written when the transfer is given up is flushed and recorded', asy
 describe('a target that is given up while it is opened', () => {
   it.runIf(process.platform === 'linux')('is closed when it is open', async () => {
     const target = await openTarget({ target: path('target') })
-    const begun = target.begin(ANNOUNCE, GEOMETRY)
+    const begun = target.begin(ANNOUNCE, GEOMETRY, 'gmac')
     await target.abort()
     await begun
     const isOpen = readdirSync('/proc/self/fd').some((fd) => linkOf(fd) === path('target'))
@@ -228,7 +228,7 @@ describe('a target that is given up while it is opened', () => {
     const sink = new MemorySink(0)
     sink.open = () => Promise.reject(new Error('no such device'))
     const target = await openTarget({ target: sink })
-    const begun = target.begin(ANNOUNCE, GEOMETRY)
+    const begun = target.begin(ANNOUNCE, GEOMETRY, 'gmac')
     begun.catch(() => undefined)
     await target.abort()
     await expect(begun).rejects.toThrow('no such device')
@@ -247,7 +247,7 @@ describe('a target that is given up while it is opened', () => {
 it('a write that only the sink can end is ended when the transfer is given up', async () => {
   const sink = new MemorySink(IMAGE_BYTES, true)
   const target = await openTarget({ target: sink })
-  const { consumer } = await target.begin(ANNOUNCE, GEOMETRY)
+  const { consumer } = await target.begin(ANNOUNCE, GEOMETRY, 'gmac')
   const write = gate()
   sink.onWrite = () => write.passed
   sink.onAbort = () => write.fail(new Error('aborted'))
@@ -260,11 +260,11 @@ it('a write that only the sink can end is ended when the transfer is given up', 
 describe('an image whose size only the end of the stream tells', () => {
   const goOn = async (first: Announce, second: Announce): Promise<OpenTarget> => {
     const earlier = await openTarget({ target: path('target') })
-    await writeSlices(await earlier.begin(first, GEOMETRY), [0, 1, 2])
+    await writeSlices(await earlier.begin(first, GEOMETRY, 'gmac'), [0, 1, 2])
     await earlier.abort()
     const target = await openTarget({ target: path('target'), resume: true })
     try {
-      const opened = await target.begin(second, GEOMETRY)
+      const opened = await target.begin(second, GEOMETRY, 'gmac')
       await writeSlices(opened, [0, 3])
       await target.finish(end)
       return opened
@@ -287,6 +287,19 @@ describe('an image whose size only the end of the stream tells', () => {
   it('is not when two sizes are told, and the message has both', async () => {
     const refused = goOn({ ...STREAM, imageBytes: IMAGE_BYTES - 1 }, ANNOUNCE)
     await expect(refused).rejects.toMatchObject({ code: 'JOURNAL_REFUSED' })
-    await expect(refused).rejects.toThrow(/of 65535 bytes in slices of 16384 bytes, .* of 65536 bytes in slices of/)
+    await expect(refused).rejects.toThrow(/of 65535 bytes in slices of 16384 bytes .* of 65536 bytes in slices of/)
   })
+})
+
+it('is not gone on with in a session whose slices have other digests', async () => {
+  const earlier = await openTarget({ target: path('target') })
+  await writeSlices(await earlier.begin(ANNOUNCE, GEOMETRY, 'gmac'), [0, 1])
+  await earlier.abort()
+  const target = await openTarget({ target: path('target'), resume: true })
+  const refused = target.begin(ANNOUNCE, GEOMETRY, 'sha256')
+  await expect(refused).rejects.toMatchObject({ code: 'JOURNAL_REFUSED' })
+  await expect(refused).rejects.toThrow(
+    /with digests of GMAC, the session sends .* with digests of SHA-256; leave out --resume/,
+  )
+  await target.abort()
 })

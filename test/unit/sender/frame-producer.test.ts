@@ -33,7 +33,8 @@ class MemorySpool implements Pick<Spool, 'append' | 'read'> {
 const producerOf = (
   source: ImageSource,
   { codec = Codec.none, ...options }: Partial<FrameProducerOptions> & { codec?: Codec } = {},
-): FrameProducer => new FrameProducer({ source, geometry, encoder: new EncoderPool(codec, 0), ...options })
+): FrameProducer =>
+  new FrameProducer({ source, geometry, encoder: new EncoderPool({ codec, digestKind: 'sha256' }, 0), ...options })
 
 /** All frames, copied and released. */
 async function framesOf(producer: FrameProducer): Promise<Uint8Array[]> {
@@ -74,7 +75,7 @@ class LateEncoder extends EncoderPool {
   readonly #waiting: (() => void)[] = []
 
   constructor() {
-    super(Codec.none, 0)
+    super({ codec: Codec.none, digestKind: 'sha256' }, 0)
   }
 
   override get frameCount(): number {
