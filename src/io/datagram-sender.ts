@@ -1,10 +1,11 @@
 import type { Socket } from 'node:dgram'
 import { formatEndpoint, type IpFamily } from './group-address.ts'
+import type { SendBatch } from './message-batch.ts'
 import { networkError } from './network-error.ts'
 import { errnoName } from './storage-error.ts'
 
 /** Most datagrams that one segmented send may hold: UDP_MAX_SEGMENTS of Linux since 4.18 (later kernels allow 128). */
-const MAX_SEGMENT_COUNT = 64
+export const MAX_SEGMENT_COUNT = 64
 
 /** Longest payload of one send, bytes: 65,535 less the UDP header, and less the IP header where its length counts (IPv4). */
 const MAX_SEND_BYTES: Readonly<Record<IpFamily, number>> = { 4: 65_507, 6: 65_527 }
@@ -17,7 +18,8 @@ export type SendCallback = (error?: Error) => void
 
 /**
  * Sends datagrams, and runs of equal-sized datagrams, through a bound dgram socket: with segmentation offload a run is one
- * system call, without it one for each datagram. The socket must resolve addresses synchronously, as the segment size is a
+ * system call, without it one for each datagram. With a batch, a run to the group can be one system call either way, which does not pass
+ * through Node.js. The socket must resolve addresses synchronously, as the segment size is a
  * property of the whole socket and holds for whatever leaves it.
  */
 export class DatagramSender {
@@ -27,14 +29,24 @@ export class DatagramSender {
   #setSegmentBytes: ((segmentBytes: number) => number) | undefined
   /** What the socket's segment size is now; 0: none. */
   #segmentBytes = 0
+  readonly #batch: SendBatch | undefined
   #refusal: string | undefined
   #isClosed = false
   /** Requests at rest. As many are made as were ever under way at once. */
   readonly #idle: SendRequest[] = []
 
-  /** @param setSegmentBytes returns 0 or a negated error number; left undefined: no segmentation offload. */
-  constructor(socket: Socket, family: IpFamily, setSegmentBytes: ((segmentBytes: number) => number) | undefined) {
+  /**
+   * @param setSegmentBytes returns 0 or a negated error number; left undefined: no segmentation offload
+   * @param batch of the same socket, for {@link sendNow}
+   */
+  constructor(
+    socket: Socket,
+    family: IpFamily,
+    setSegmentBytes: ((segmentBytes: number) => number) | undefined,
+    batch?: SendBatch,
+  ) {
     this.#socket = socket
+    this.#batch = batch
     this.#maxSendBytes = MAX_SEND_BYTES[family]
     this.#setSegmentBytes = setSegmentBytes
   }
@@ -78,6 +90,19 @@ export class DatagramSender {
       if (this.#setSegmentBytes) this.#sendWhole(request)
       else this.#sendEach(request)
     }
+  }
+
+  /**
+   * Hands the first `length` bytes of `buffer` to the kernel at once, as {@link send} would, for the address of the batch.
+   * @returns how many bytes it has taken, a whole number of datagrams; what is left, for whatever reason, is for {@link send}
+   * @throws RangeError as {@link send}
+   */
+  sendNow(buffer: Uint8Array, length: number, segmentBytes: number): number {
+    this.#checkLengths(buffer, length, segmentBytes)
+    // What waits goes first.
+    if (this.#batch === undefined || this.#isClosed || this.#socket.getSendQueueCount() > 0) return 0
+    if (this.#setSegmentBytes && !this.#adoptSegmentBytes(length, segmentBytes)) return 0
+    return this.#batch.send(buffer, length, this.#segmentBytes > 0 ? length : segmentBytes)
   }
 
   /** Later sends fail. Those under way end with the socket. */

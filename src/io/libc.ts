@@ -22,6 +22,12 @@ export interface Libc {
   setsockopt(fd: number, level: number, option: number, value: Uint8Array): number
   /** `getsockopt(2)`: fills `into` and returns the length of the value in bytes. */
   getsockopt(fd: number, level: number, option: number, into: Uint8Array): number
+  /** `recvmmsg(2)` without a timeout: `headers` hold `count` of `struct mmsghdr`. Returns how many messages came. */
+  recvmmsg(fd: number, headers: Uint8Array, count: number, flags: number): number
+  /** `sendmmsg(2)`: `headers` hold `count` of `struct mmsghdr`. Returns how many messages were sent. */
+  sendmmsg(fd: number, headers: Uint8Array, count: number, flags: number): number
+  /** Where bytes lie in memory, for structures that point to them. Whoever keeps such a structure must keep the bytes. */
+  addressOf(bytes: Uint8Array): number
   /** `flock(2)`. */
   flock(fd: number, operation: number): number
   /** `close(2)`. */
@@ -61,6 +67,16 @@ function bindFunctions(ffi: Ffi): Libc {
   const getsockopt = library.func(
     'int getsockopt(int fd, int level, int option, uint8_t *value, uint32_t *length)',
   ) as (...args: [Int, Int, Int, Uint8Array, Uint32Array]) => Int
+  const recvmmsg = library.func(
+    'int recvmmsg(int fd, uint8_t *headers, unsigned int count, int flags, void *timeout)',
+  ) as (...args: [Int, Uint8Array, Int, Int, null]) => Int
+  const sendmmsg = library.func('int sendmmsg(int fd, uint8_t *headers, unsigned int count, int flags)') as (
+    ...args: [Int, Uint8Array, Int, Int]
+  ) => Int
+  // Of no bytes: it returns where they would have gone.
+  const memmove = library.func('uintptr_t memmove(uint8_t *to, const uint8_t *from, size_t lengthBytes)') as (
+    ...args: [Uint8Array, Uint8Array, Int]
+  ) => Int64
   const flock = library.func('int flock(int fd, int operation)') as (fd: Int, operation: Int) => Int
   const close = library.func('int close(int fd)') as (fd: Int) => Int
   const mallopt = library.func('int mallopt(int parameter, int value)') as (...args: [Int, Int]) => Int
@@ -81,6 +97,9 @@ function bindFunctions(ffi: Ffi): Libc {
       const result = orErrno(getsockopt(fd, level, option, into, length))
       return result < 0 ? result : length[0]!
     },
+    recvmmsg: (fd, headers, count, flags) => orErrno(recvmmsg(fd, headers, count, flags, null)),
+    sendmmsg: (fd, headers, count, flags) => orErrno(sendmmsg(fd, headers, count, flags)),
+    addressOf: (bytes) => Number(memmove(bytes, bytes, 0)),
     flock: (fd, operation) => orErrno(flock(fd, operation)),
     close: (fd) => orErrno(close(fd)),
     mallopt,

@@ -1,5 +1,6 @@
 import type { GroupAddress, IpFamily } from './group-address.ts'
 import type { Libc } from './libc.ts'
+import { canBatch, ReceiveBatch, SendBatch } from './message-batch.ts'
 import { systemError } from './network-error.ts'
 
 // Numbers of Linux's interface to programs (uapi headers), the same on every architecture that Node.js runs on.
@@ -100,6 +101,17 @@ export class LinuxSocket {
    */
   setSegmentBytes(segmentBytes: number): number {
     return this.#set(SOL_UDP, UDP_SEGMENT, segmentBytes)
+  }
+
+  /** For receiving `count` messages in one call; undefined where that cannot be. */
+  receiveBatch(family: IpFamily, count: number): ReceiveBatch | undefined {
+    return canBatch() ? new ReceiveBatch(this.#libc, this.fd, family, count) : undefined
+  }
+
+  /** For sending up to `count` datagrams to one address in one call; undefined where that cannot be. */
+  sendBatch(to: GroupAddress, count: number): SendBatch | undefined {
+    if (!canBatch()) return undefined
+    return new SendBatch(this.#libc, this.fd, socketAddress(to.family, to, 0), count)
   }
 
   /** Sets the size of the receive buffer beyond the system's limit; false without the privilege. */

@@ -43,17 +43,18 @@ export class MachinePump {
   #isStopped = false
   #isHeld = false
   #hasSent = false
+  /** There is more to send in the next turn of the event loop. */
+  #goesOn = false
   #idle: (() => void) | undefined
 
   constructor(machine: PumpedMachine, socket: UdpSocket, hooks: PumpHooks) {
     this.#machine = machine
     this.#socket = socket
     this.#hooks = hooks
-    socket.onMessage = (bytes, address, port) => {
-      if (this.#isStopped) return
-      machine.handleDatagram(monotonicUs(), { address, port }, bytes)
-      this.run()
+    socket.onMessage = (bytes, from) => {
+      if (!this.#isStopped) machine.handleDatagram(monotonicUs(), from, bytes)
     }
+    socket.onBatchEnd = () => this.run()
   }
 
   /** Lets everything out that the machine has, then sets the timer. To be called after each command to the machine. */
@@ -63,7 +64,7 @@ export class MachinePump {
     this.#hooks.onProgress()
     this.#send()
     this.#isRunning = false
-    if (this.#sendCount === 0) this.#idle?.()
+    if (this.#sendCount === 0 && !this.#goesOn) this.#idle?.()
     this.#schedule()
   }
 
@@ -83,7 +84,12 @@ export class MachinePump {
   }
 
   #send(): void {
+    let left = MAX_SENDS
     while (this.#sendCount < MAX_SENDS && !this.#isStopped && !this.#isHeld) {
+      if (left-- === 0) {
+        this.#goOnSoon()
+        return
+      }
       const slot = this.#free.pop() ?? this.#slot()
       const transmit = this.#machine.pollTransmit(monotonicUs(), slot.buffer)
       this.#hooks.onProgress()
@@ -91,11 +97,27 @@ export class MachinePump {
         this.#free.push(slot)
         return
       }
-      this.#sendCount++
       const { bytes, segmentBytes, to } = transmit
-      if (to === undefined) this.#socket.sendToGroup(slot.buffer, bytes, segmentBytes, slot.done)
-      else this.#socket.sendTo(slot.buffer, bytes, to.address, to.port, slot.done)
+      const sentBytes = to === undefined ? this.#socket.sendToGroupNow(slot.buffer, bytes, segmentBytes) : 0
+      if (sentBytes === bytes) {
+        this.#hasSent = true
+        this.#free.push(slot)
+        continue
+      }
+      this.#sendCount++
+      if (to !== undefined) this.#socket.sendTo(slot.buffer, bytes, to.address, to.port, slot.done)
+      else this.#socket.sendToGroup(slot.buffer.subarray(sentBytes), bytes - sentBytes, segmentBytes, slot.done)
     }
+  }
+
+  /** What comes in, and timers, have their turn first. */
+  #goOnSoon(): void {
+    if (this.#goesOn) return
+    this.#goesOn = true
+    setImmediate(() => {
+      this.#goesOn = false
+      this.run()
+    })
   }
 
   #slot(): { buffer: Uint8Array; done: (error?: Error | null) => void } {
@@ -129,7 +151,7 @@ export class MachinePump {
   }
 
   #schedule(): void {
-    if (this.#isStopped) return
+    if (this.#isStopped || this.#goesOn) return
     const dueUs = this.#sendCount >= MAX_SENDS ? undefined : this.#machine.pollTimeout()
     // A timer that fires too early does no harm; setting it anew with each packet costs more.
     if (dueUs === undefined || dueUs >= this.#timerUs) return

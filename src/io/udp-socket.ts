@@ -1,14 +1,24 @@
 import type { Socket } from 'node:dgram'
 import { SkilfishError } from '../errors.ts'
 import { bindSocket, type BindOptions } from './bind-socket.ts'
-import { DatagramSender, type SendCallback } from './datagram-sender.ts'
+import { DatagramSender, MAX_SEGMENT_COUNT, type SendCallback } from './datagram-sender.ts'
 import { formatEndpoint, needsInterface, type GroupAddress } from './group-address.ts'
 import type { LinuxSocket, ReceiveQueue } from './linux-socket.ts'
+import type { ReceiveBatch } from './message-batch.ts'
 import { networkError } from './network-error.ts'
 import { zoneOf, type NetworkInterface } from './network-interface.ts'
+import { PeerName, type Peer } from './peer-name.ts'
 
 /** Receive buffer to ask for: some 20 ms of a 400 MiB/s stream while the receiver is busy with something else. Our choice. */
 const DEFAULT_RECV_BUFFER_BYTES = 8_388_608
+
+/**
+ * Messages that one system call takes, runs of datagrams or single ones, and how many bytes may come so before the event loop has its turn:
+ * some milliseconds. Ours.
+ */
+const RUNS_PER_CALL = 8
+const DATAGRAMS_PER_CALL = 64
+const BYTES_AT_ONCE = 2_097_152
 
 /** Send buffer to ask for: keeps the device busy from one timer of the sender to the next. Our choice. */
 const DEFAULT_SEND_BUFFER_BYTES = 4_194_304
@@ -40,9 +50,9 @@ export interface UdpSocketFacts {
 
 /**
  * Takes one datagram or, with offload at a receiver, several of one sender back to back: all of one length but the last, which
- * may be shorter. `bytes` have memory of their own, which the callee may keep.
+ * may be shorter. `bytes` are lent for the time of the call.
  */
-export type MessageHandler = (bytes: Uint8Array, address: string, port: number) => void
+export type MessageHandler = (bytes: Uint8Array, from: Peer) => void
 
 /**
  * Opens a socket for one end of a session: bound, joined (receiver), its buffers and options set.
@@ -82,9 +92,15 @@ export async function openUdpSocket(options: UdpSocketOptions): Promise<UdpSocke
 export class UdpSocket {
   /** Called with everything that arrives. Replace it to listen; until then messages are dropped. */
   onMessage: MessageHandler = ignore
+  /** Called after one or more of {@link onMessage}, when all that waited at the moment has been handed out. */
+  onBatchEnd: () => void = ignore
   readonly #socket: Socket
   readonly #linux: LinuxSocket | undefined
   readonly #sender: DatagramSender
+  readonly #batch: ReceiveBatch | undefined
+  readonly #peer: PeerName
+  /** What may still come before the event loop has its turn. */
+  #bytesLeft = BYTES_AT_ONCE
   readonly #group: GroupAddress
   readonly #coalesces: boolean
   readonly #note: string | undefined
@@ -112,9 +128,19 @@ export class UdpSocket {
     this.#note = probe === 0 ? note : 'the kernel lacks the option'
     this.#coalesces = offloads && !isSender
     const setSegmentBytes = (segmentBytes: number): number => usable!.setSegmentBytes(segmentBytes)
-    this.#sender = new DatagramSender(socket, options.group.family, offloads && isSender ? setSegmentBytes : undefined)
+    const { family } = options.group
+    const segmenter = offloads && isSender ? setSegmentBytes : undefined
+    const sendBatch = isSender ? linux?.sendBatch(options.group, MAX_SEGMENT_COUNT) : undefined
+    this.#sender = new DatagramSender(socket, family, segmenter, sendBatch)
+    this.#peer = new PeerName(family)
+    if (!isSender) this.#batch = linux?.receiveBatch(family, this.#coalesces ? RUNS_PER_CALL : DATAGRAMS_PER_CALL)
 
-    socket.on('message', (bytes, from) => this.onMessage(bytes, from.address, from.port))
+    socket.on('message', (bytes, from) => {
+      // Not a Buffer, so that all messages are of one kind to the compiler.
+      this.onMessage(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length), from)
+      this.#receiveWaiting()
+      this.onBatchEnd()
+    })
     // What the kernel reports on receiving (a peer that has gone, for instance) ends nothing.
     socket.on('error', ignore)
     if (isSender) prepareSending(socket, linux, options)
@@ -150,6 +176,16 @@ export class UdpSocket {
     this.#sender.send(buffer, length, segmentBytes, this.#group.address, this.#group.port, done)
   }
 
+  /**
+   * The same at once, where the kernel takes it. `buffer` is lent for the time of the call.
+   * @returns how many of the bytes it has taken, a whole number of datagrams; what is left, for whatever reason, is for
+   * {@link sendToGroup}
+   * @throws RangeError as {@link sendToGroup}
+   */
+  sendToGroupNow(buffer: Uint8Array, length: number, segmentBytes: number): number {
+    return this.#sender.sendNow(buffer, length, segmentBytes)
+  }
+
   /** Sends one datagram to an IP address as a message handler gets it. Lending, `done` and errors as {@link sendToGroup}. */
   sendTo(buffer: Uint8Array, length: number, address: string, port: number, done: SendCallback): void {
     this.#sender.send(buffer, length, length, address, port, done)
@@ -158,6 +194,27 @@ export class UdpSocket {
   /** Fill of the kernel's receive queue; undefined where it cannot be told (no FFI), or after `close`. */
   receiveQueue(): ReceiveQueue | undefined {
     return this.#closing ? undefined : this.#linux?.receiveQueue()
+  }
+
+  /**
+   * Node.js tells of a message by receiving it, at some 15 µs each. What waits behind it is taken past Node.js, many messages in a call.
+   */
+  #receiveWaiting(): void {
+    const batch = this.#batch
+    while (batch !== undefined && this.#bytesLeft > 0 && this.#closing === undefined) {
+      const count = batch.receive()
+      if (count > 0 && this.#bytesLeft === BYTES_AT_ONCE) setImmediate(this.#allowMore)
+      for (let index = 0; index < count && this.#closing === undefined; index++) {
+        const bytes = batch.message(index)
+        this.#bytesLeft -= bytes.length
+        this.onMessage(bytes, this.#peer.read(batch.names, batch.nameAt(index)))
+      }
+      if (count < batch.count) return
+    }
+  }
+
+  readonly #allowMore = (): void => {
+    this.#bytesLeft = BYTES_AT_ONCE
   }
 
   /** Leaves the group and frees the port. Sends under way are dropped and end with an error. */

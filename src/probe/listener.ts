@@ -87,7 +87,7 @@ class Listener {
       recvBufferBytes: socket.facts.recvBufferBytes,
       ...(diskBytesPerSec === undefined ? {} : { diskBytesPerSec }),
     }
-    socket.onMessage = (bytes, address, port) => this.#take(bytes, address, port)
+    socket.onMessage = (bytes, { address, port }) => this.#take(bytes, address, port)
   }
 
   #take(bytes: Uint8Array, address: string, port: number): void {

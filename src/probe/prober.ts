@@ -117,7 +117,7 @@ class Prober {
     this.#options = options
     this.#mtuBytes = mtuBytes
     this.#overheadBytes = overhead
-    socket.onMessage = (bytes, address) => this.#take(bytes, address)
+    socket.onMessage = (bytes, { address }) => this.#take(bytes, address)
   }
 
   async run(): Promise<ProbeResult> {

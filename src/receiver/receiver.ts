@@ -282,7 +282,7 @@ class Transfer implements ReceiveHandle {
 /** Loses that share of the packets that come in. */
 function dropSome(socket: UdpSocket, ratio: number): void {
   const { onMessage } = socket
-  socket.onMessage = (bytes, address, port) => {
-    if (Math.random() >= ratio) onMessage(bytes, address, port)
+  socket.onMessage = (bytes, from) => {
+    if (Math.random() >= ratio) onMessage(bytes, from)
   }
 }

@@ -24,7 +24,7 @@ const socket = await openUdpSocket({ group, role: '${role}', interface: resolveI
 const receive = (group: string, segmentBytes: number, totalBytes: number): string => `
 ${openAt('receiver', group)}
 let datagrams = 0, bytes = 0, longest = 0, wrong = 0
-socket.onMessage = (message, address, port) => {
+socket.onMessage = (message, { address, port }) => {
   if (bytes === 0) socket.sendTo(new Uint8Array(10), 10, address, port, () => undefined)
   for (let at = 0; at < message.length; at += ${segmentBytes}) {
     if (message[at] !== datagrams % 251) wrong++
@@ -46,7 +46,7 @@ ${openAt('sender', group)}
 const length = ${(count - 1) * segmentBytes + segmentBytes / 2}
 const from = new Set()
 const answered = new Promise((resolve) => {
-  socket.onMessage = (bytes, address) => from.add(address).size === ${answers} && resolve()
+  socket.onMessage = (bytes, { address }) => from.add(address).size === ${answers} && resolve()
 })
 let datagrams = 0
 for (let run = 0; run < ${RUNS}; run++) {

@@ -2,6 +2,7 @@ import type { Socket } from 'node:dgram'
 import { constants } from 'node:os'
 import { expect, it } from 'vitest'
 import { DatagramSender } from '../../../src/io/datagram-sender.ts'
+import type { SendBatch } from '../../../src/io/message-batch.ts'
 import { isTransientSendError } from '../../../src/io/network-error.ts'
 
 interface Sent {
@@ -48,7 +49,7 @@ interface Rig {
   readonly send: (text: string, segmentBytes: number) => void
 }
 
-function rig(setResult: number | 'no offload' = 0): Rig {
+function rig(setResult: number | 'no offload' = 0, batch?: SendBatch): Rig {
   const socket = new FakeSocket()
   const sizes: number[] = []
   const results: (Error | undefined)[] = []
@@ -56,7 +57,7 @@ function rig(setResult: number | 'no offload' = 0): Rig {
     sizes.push(bytes)
     return setResult === 'no offload' ? 0 : setResult
   }
-  const sender = new DatagramSender(socket as unknown as Socket, 4, setResult === 'no offload' ? undefined : set)
+  const sender = new DatagramSender(socket as unknown as Socket, 4, setResult === 'no offload' ? undefined : set, batch)
   const send = (text: string, segmentBytes: number): void => {
     const bytes = new TextEncoder().encode(text)
     sender.send(bytes, bytes.length, segmentBytes, '239.1.2.3', 9, (error) => results.push(error))
@@ -212,4 +213,53 @@ it.each([
     throw new Error('called')
   }
   expect(() => sender.send(new Uint8Array(65_600), length, segmentBytes, '239.1.2.3', 9, done)).toThrow(RangeError)
+})
+
+/** Takes up to so many bytes of each run; notes them, and how they are cut. */
+function batchOf(takesBytes: number): { readonly batch: SendBatch; readonly runs: [number, number][] } {
+  const runs: [number, number][] = []
+  const send = (_: Uint8Array, length: number, messageBytes: number): number => {
+    runs.push([length, messageBytes])
+    return Math.min(takesBytes, length)
+  }
+  return { batch: { send } as unknown as SendBatch, runs }
+}
+
+const BYTES = new Uint8Array(10)
+
+it('sends a run at once as one message with offload, and as its datagrams without', () => {
+  const [whole, single] = [batchOf(10), batchOf(8)]
+  const offload = rig(0, whole.batch)
+  expect(offload.sender.sendNow(BYTES, 10, 4)).toBe(10)
+  expect(offload.sender.sendNow(BYTES, 3, 3)).toBe(3)
+  expect([offload.sizes, whole.runs]).toEqual([
+    [4],
+    [
+      [10, 10],
+      [3, 3],
+    ],
+  ])
+  const plain = rig('no offload', single.batch)
+  expect(plain.sender.sendNow(BYTES, 10, 4)).toBe(8)
+  expect([plain.sizes, single.runs, plain.socket.sent]).toEqual([[], [[10, 4]], []])
+})
+
+it('sends nothing at once while something waits, after it is closed, and without a batch', () => {
+  const { batch, runs } = batchOf(10)
+  const { sender, socket } = rig(0, batch)
+  socket.waitingCount = 1
+  expect(sender.sendNow(BYTES, 10, 4)).toBe(0)
+  socket.waitingCount = 0
+  sender.close()
+  expect(sender.sendNow(BYTES, 10, 4)).toBe(0)
+  expect(rig().sender.sendNow(BYTES, 10, 4)).toBe(0)
+  expect(runs).toEqual([])
+  expect(() => sender.sendNow(BYTES, 11, 4)).toThrow(RangeError)
+})
+
+it('cuts a run into its datagrams at once when the kernel refuses the segment size', () => {
+  const { batch, runs } = batchOf(10)
+  const { sender } = rig(-constants.errno.EINVAL, batch)
+  expect(sender.sendNow(BYTES, 10, 4)).toBe(10)
+  expect([sender.isSegmenting, runs]).toEqual([false, [[10, 4]]])
 })

@@ -55,7 +55,7 @@ async function nextDatagrams(
 ): Promise<{ datagrams: Buffer[]; from: [string, number] }> {
   const datagrams: Buffer[] = []
   return await new Promise((resolve) => {
-    socket.onMessage = (bytes, address, port) => {
+    socket.onMessage = (bytes, { address, port }) => {
       for (let at = 0; at < bytes.length; at += SEGMENT_BYTES) {
         datagrams.push(Buffer.from(bytes.subarray(at, at + SEGMENT_BYTES)))
       }
@@ -135,21 +135,85 @@ describe.each(paths)('a socket $path', ({ ffi }) => {
     expect(lengths).toEqual([1000, 1000, 500, 1100, 10, 700, 700, 700, 700])
   })
 
-  it('gives memory of its own to each message', async () => {
+  it('hears all of many datagrams that wait, in order, and from where they came', async () => {
+    enter()
+    const setting = await loopbackSetting()
+    const receivers = [
+      await openSocket({ ...setting, role: 'receiver' }),
+      await openSocket({ ...setting, role: 'receiver', offload: 'off' }),
+    ]
+    const senders = [
+      await openSocket({ ...setting, role: 'sender', offload: 'off' }),
+      await openSocket({ ...setting, role: 'sender', offload: 'off' }),
+    ]
+    const count = 150
+    const heard = receivers.map(async (receiver) => {
+      const last = new Map<number, number>()
+      let [total, batchCount] = [0, 0]
+      await new Promise<void>((resolve) => {
+        receiver.onBatchEnd = () => {
+          batchCount++
+          if (total === 2 * count) resolve()
+        }
+        receiver.onMessage = (bytes, { address, port }) => {
+          expect(address).toBe('127.0.0.1')
+          // What came back to back may be one message.
+          for (let at = 0; at < bytes.length; at += 100, total++) {
+            const number = Buffer.from(bytes.subarray(at, at + 100)).readUInt32BE()
+            expect(number).toBe((last.get(port) ?? -1) + 1)
+            last.set(port, number)
+          }
+        }
+      })
+      expect([...last.keys()].sort()).toEqual(senders.map((sender) => sender.address.port).sort())
+      return batchCount
+    })
+    // All within one turn of the event loop, so that nothing is read meanwhile.
+    const sent: Promise<void>[] = []
+    for (let number = 0; number < count; number++) {
+      const bytes = Buffer.alloc(100)
+      bytes.writeUInt32BE(number)
+      for (const sender of senders) sent.push(sendRun(sender, bytes, 100))
+    }
+    await Promise.all(sent)
+    const batchCounts = await Promise.all(heard)
+    for (const batchCount of batchCounts) expect(batchCount).toBeGreaterThan(0)
+  })
+
+  it('takes a run at once where it can, else nothing of it', async () => {
     enter()
     const setting = await loopbackSetting()
     const receiver = await openSocket({ ...setting, role: 'receiver' })
+    const run = pattern(20 * SEGMENT_BYTES - 500)
+    for (const offload of ['auto', 'off'] as const) {
+      const sender = await openSocket({ ...setting, role: 'sender', offload })
+      const arrival = nextDatagrams(receiver, 20)
+      const taken = sender.sendToGroupNow(run, run.length, SEGMENT_BYTES)
+      expect(taken).toBe(ffi ? run.length : 0)
+      if (taken === 0) await sendRun(sender, run)
+      const { datagrams, from } = await arrival
+      expect(Buffer.concat(datagrams).equals(run)).toBe(true)
+      expect(from).toEqual(['127.0.0.1', sender.address.port])
+      expect(() => sender.sendToGroupNow(run, run.length + 1, SEGMENT_BYTES)).toThrow(RangeError)
+      await sender.close()
+      expect(sender.sendToGroupNow(run, run.length, SEGMENT_BYTES)).toBe(0)
+    }
+  })
+
+  it('hands out nothing more once it is closed in the middle of what waits', async () => {
+    enter()
+    const setting = await loopbackSetting()
+    const receiver = await openSocket({ ...setting, role: 'receiver', offload: 'off' })
     const sender = await openSocket({ ...setting, role: 'sender' })
-    const buffers = new Promise<ArrayBufferLike[]>((resolve) => {
-      const seen: ArrayBufferLike[] = []
-      receiver.onMessage = ({ buffer }) => {
-        if (seen.push(buffer) === 2) resolve(seen)
+    let heardCount = 0
+    const closed = new Promise<void>((resolve) => {
+      receiver.onMessage = () => {
+        if (++heardCount === 3) void receiver.close().then(resolve)
       }
     })
-    await sendRun(sender, text('one'))
-    await sendRun(sender, text('three'))
-    const [first, second] = await buffers
-    expect(first).not.toBe(second)
+    await sendRun(sender, pattern(20 * SEGMENT_BYTES))
+    await closed
+    expect(heardCount).toBe(3)
   })
 
   it('returns feedback from a receiver to the sender, from an address of the interface', async () => {
