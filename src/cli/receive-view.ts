@@ -94,6 +94,7 @@ function verboseRows({ imageId, sessionId, sliceCount, stats, socket }: ReceiveR
     ['buffers', `${formatCount(stats.droppedForBuffers, 'packet')} dropped for want of room`],
     ['feedback', `${formatCount(stats.nacksSent, 'NACK')} sent, ${stats.nacksSuppressed} suppressed`],
     ['offload', socket.offload ? 'yes' : (socket.offloadNote ?? 'no')],
+    ['messages', socket.batches ? 'many in a system call' : 'one in a system call'],
     ['receive buffer', formatBytes(socket.recvBufferBytes)],
   ]
 }

@@ -117,6 +117,7 @@ function verboseRows({ imageId, sessionId, rootDigest, socket, stats, sliceCount
     ],
     ['round trip', formatTime(stats.grttUs / 1000)],
     ['offload', socket.offload ? 'yes' : (socket.offloadNote ?? 'no')],
+    ['messages', socket.batches ? 'many in a system call' : 'one in a system call'],
     ['send buffer', formatBytes(socket.sendBufferBytes)],
   ]
 }

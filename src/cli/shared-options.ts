@@ -20,7 +20,7 @@ export const NETWORK_OPTIONS: {
     parseText,
   ),
   interface: valued('--interface <NAME>', "network interface, by name or address [system's]", parseText),
-  noOffload: toggle('--no-offload', 'send and take packets one by one, without the help of the kernel'),
+  noOffload: toggle('--no-offload', "do without the kernel's help in cutting and joining packets"),
 }
 
 /** The same file at both ends. */

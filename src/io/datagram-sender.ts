@@ -55,6 +55,11 @@ export class DatagramSender {
     return this.#setSegmentBytes !== undefined
   }
 
+  /** Whether {@link sendNow} does anything. */
+  get sendsNow(): boolean {
+    return this.#batch !== undefined
+  }
+
   /** Why the kernel's segmentation was given up; undefined when it was not. */
   get refusal(): string | undefined {
     return this.#refusal

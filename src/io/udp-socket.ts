@@ -43,6 +43,8 @@ export interface UdpSocketFacts {
   readonly offload: boolean
   /** Why `offload` is false; undefined when it is true. */
   readonly offloadNote: string | undefined
+  /** A system call takes many runs or single messages, past Node.js (recvmmsg, sendmmsg); false without an FFI. */
+  readonly batches: boolean
   /** Sizes of the buffers, bytes, in the measure in which they are asked for: Linux sets twice that aside. */
   readonly recvBufferBytes: number
   readonly sendBufferBytes: number
@@ -152,6 +154,7 @@ export class UdpSocket {
     return {
       offload: this.#coalesces || this.#sender.isSegmenting,
       offloadNote: this.#sender.refusal ?? this.#note,
+      batches: this.#batch !== undefined || this.#sender.sendsNow,
       recvBufferBytes: this.#recvBufferBytes,
       sendBufferBytes: this.#sendBufferBytes,
     }

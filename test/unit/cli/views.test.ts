@@ -32,7 +32,13 @@ const SEND_PROGRESS: SendProgress = {
   ...{ stats: SENDER_STATS, receivers: [receiver('a'), receiver('b', { settledCount: 200, lossRatio: 0.03 })] },
 }
 
-const SOCKET = { offload: false, offloadNote: 'switched off', recvBufferBytes: 8 * MIB, sendBufferBytes: 4 * MIB }
+const SOCKET = {
+  offload: false,
+  offloadNote: 'switched off',
+  batches: true,
+  recvBufferBytes: 8 * MIB,
+  sendBufferBytes: 4 * MIB,
+}
 
 const SEND_RESULT: SendResult = {
   ...{ imageId: 'id', imageName: 'debian.img', sessionId: '00ff', imageBytes: 400 * MIB, dataBytes: 100 * MIB },
@@ -105,7 +111,7 @@ describe('what the sender shows', () => {
   it('has all counters where they are asked for', () => {
     const { summary } = sendOutcome({ ...SEND_RESULT, receivers: [] }, true)
     expect(summary.join('\n')).toMatch(/image id +id\n.*session +00ff\n.*root digest +abcd\n.*slices +400, 0 deferred/)
-    expect(summary.join('\n')).toMatch(/offload +switched off\n.*send buffer +4 MiB/)
+    expect(summary.join('\n')).toMatch(/offload +switched off\n.*messages +many in a system call\n.*send buffer +4 MiB/)
   })
 
   it('says so when no repair was needed and when there was no time to measure', () => {
