@@ -204,10 +204,12 @@ export class UdpSocket {
    */
   #receiveWaiting(): void {
     const batch = this.#batch
-    while (batch !== undefined && this.#bytesLeft > 0 && this.#closing === undefined) {
+    // Whoever is handed a message may close the socket.
+    const isOpen = (): boolean => this.#closing === undefined
+    while (batch !== undefined && this.#bytesLeft > 0 && isOpen()) {
       const count = batch.receive()
       if (count > 0 && this.#bytesLeft === BYTES_AT_ONCE) setImmediate(this.#allowMore)
-      for (let index = 0; index < count && this.#closing === undefined; index++) {
+      for (let index = 0; index < count && isOpen(); index++) {
         const bytes = batch.message(index)
         this.#bytesLeft -= bytes.length
         this.onMessage(bytes, this.#peer.read(batch.names, batch.nameAt(index)))

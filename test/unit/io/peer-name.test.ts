@@ -41,7 +41,7 @@ describe('a socket address', () => {
   )[0]
   it.runIf(linkLocal)('of a link is read with the name of its interface', () => {
     const peers = new PeerName(6)
-    const name = ipv6Name([0xfebf, 0, 0, 0, 0, 0, 0, 2], linkLocal!.scopeid!)
+    const name = ipv6Name([0xfebf, 0, 0, 0, 0, 0, 0, 2], linkLocal!.scopeid)
     expect(peers.read(name, 5).address).toBe(`febf::2%${linkLocal!.name}`)
   })
 })
