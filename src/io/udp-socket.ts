@@ -13,12 +13,13 @@ import { PeerName, type Peer } from './peer-name.ts'
 const DEFAULT_RECV_BUFFER_BYTES = 8_388_608
 
 /**
- * Messages that one system call takes, runs of datagrams or single ones, and how many bytes may come so before the event loop has its turn:
- * some milliseconds. Ours.
+ * Messages that one system call takes, runs of datagrams or single ones; how many bytes may come so before the event loop has its turn,
+ * some milliseconds; and what a message counts at least, since short ones take time too. Ours.
  */
 const RUNS_PER_CALL = 8
 const DATAGRAMS_PER_CALL = 64
 const BYTES_AT_ONCE = 2_097_152
+const LEAST_MESSAGE_BYTES = 1024
 
 /** Send buffer to ask for: keeps the device busy from one timer of the sender to the next. Our choice. */
 const DEFAULT_SEND_BUFFER_BYTES = 4_194_304
@@ -211,7 +212,7 @@ export class UdpSocket {
       if (count > 0 && this.#bytesLeft === BYTES_AT_ONCE) setImmediate(this.#allowMore)
       for (let index = 0; index < count && isOpen(); index++) {
         const bytes = batch.message(index)
-        this.#bytesLeft -= bytes.length
+        this.#bytesLeft -= Math.max(bytes.length, LEAST_MESSAGE_BYTES)
         this.onMessage(bytes, this.#peer.read(batch.names, batch.nameAt(index)))
       }
       if (count < batch.count) return
