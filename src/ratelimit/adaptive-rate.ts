@@ -49,7 +49,7 @@ const FALL_RATIO = 0.9
 const DEEPEST_FALL_RATIO = 0.7
 const DRAIN_US = 250_000
 
-/** Until the first trouble the rate doubles each interval (slow start, RFC 5681); after that it grows by at most a tenth. Ours. */
+/** Until the first trouble the rate doubles each interval (slow start, RFC 5681); after that by at most 3 %. Ours. */
 const START_GROWTH_RATIO = 2
 const MOST_GROWTH_RATIO = 1.03
 
