@@ -174,9 +174,13 @@ export class Lab {
     runCommand('ip', ['-n', this.#bridge, 'link', 'set', portOf(this.#host(hostIndex).index), 'down'])
   }
 
-  /** Puts a host's cable back. */
+  /** Puts a host's cable back. The host can reach others when this returns. */
   linkUp(hostIndex: number): void {
-    runCommand('ip', ['-n', this.#bridge, 'link', 'set', portOf(this.#host(hostIndex).index), 'up'])
+    const { index, namespace } = this.#host(hostIndex)
+    runCommand('ip', ['-n', this.#bridge, 'link', 'set', portOf(index), 'up'])
+    this.#awaitLink(index)
+    // Those it looked for in vain meanwhile it would give up right after, and fail whatever waits for them by then.
+    ip(['neigh flush dev eth0'], namespace)
   }
 
   /**
@@ -275,18 +279,21 @@ export class Lab {
     ethtool(this.#bridge, 'uplink', 'tso off')
   }
 
-  /** The kernel notices the carrier of a new link a little later, and drops what is sent until then. */
   #awaitLinks(): void {
+    for (const { index } of this.hosts) this.#awaitLink(index)
+    if (this.machine) this.#awaitCarrier(this.#bridge, 'uplink')
+  }
+
+  #awaitLink(hostIndex: number): void {
+    this.#awaitCarrier(this.#host(hostIndex).namespace, 'eth0')
+    this.#awaitCarrier(this.#bridge, portOf(hostIndex))
+  }
+
+  /** The kernel notices the carrier of a link a little later, and drops what is sent until then. */
+  #awaitCarrier(namespace: string, device: string): void {
     const deadlineMs = performance.now() + LINK_TIMEOUT_MS
-    const isDown = (namespace: string, device: string): boolean =>
-      runIn(namespace, 'cat', [`/sys/class/net/${device}/operstate`]).trim() !== 'up'
-    for (const host of this.hosts) {
-      while (isDown(host.namespace, 'eth0') || isDown(this.#bridge, portOf(host.index))) {
-        if (performance.now() > deadlineMs) throw new Error(`The link of host ${host.index} does not come up`)
-      }
-    }
-    while (this.machine && isDown(this.#bridge, 'uplink')) {
-      if (performance.now() > deadlineMs) throw new Error('The link of this machine does not come up')
+    while (runIn(namespace, 'cat', [`/sys/class/net/${device}/operstate`]).trim() !== 'up') {
+      if (performance.now() > deadlineMs) throw new Error(`The link ${device} of ${namespace} does not come up`)
     }
   }
 

@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { missingPackages, runCommand } from '../lab/command.ts'
@@ -190,6 +191,21 @@ describe('the receivers’ links', () => {
     lab.linkUp(1)
     blast(lab, '239.77.1.1', 30, 100)
     expect(await end()).toBe(30)
+  })
+
+  test('lets a host reach others at once when its cable is back, also those that it has looked for in vain', async () => {
+    const lab = up({ receiverCount: 1 })
+    lab.linkDown(1)
+    // The kernel looks for a neighbour three times, a second apart, and gives up after the third.
+    const code = `require('net').connect(${PORT}, '${lab.hosts[0]!.ipv4}').on('error', (error) => console.log(error.code))`
+    const connect = (): Promise<string> => lines(lab.spawn(1, process.execPath, ['-e', code]))()
+    const inVain = connect()
+    while (!lab.run(1, 'ip', ['neigh', 'show', 'dev', 'eth0']).includes('INCOMPLETE')) await delay(10)
+    await delay(2_500)
+    lab.linkUp(1)
+    // Nobody listens there, which only the other host can tell.
+    expect(await connect()).toBe('ECONNREFUSED')
+    expect(await inVain).toBe('EHOSTUNREACH')
   })
 
   test('splits the super-packets of segmentation offload, so that each packet is lost by itself', () => {
