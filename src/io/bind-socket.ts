@@ -1,3 +1,4 @@
+import { closeSync } from 'node:fs'
 import { createSocket, type Socket, type SocketOptions } from 'node:dgram'
 import { needsInterface, type GroupAddress, type IpFamily } from './group-address.ts'
 import { NO_FFI_VARIABLE } from './ffi.ts'
@@ -23,7 +24,7 @@ export interface BindOptions {
 
 export interface BoundSocket {
   readonly socket: Socket
-  /** The same socket by its descriptor, where there is a foreign function interface. */
+  /** The same socket by a descriptor of its own, where there is a foreign function interface: the caller's to close, too. */
   readonly linux?: LinuxSocket
   /** Why there is no `linux`, or why it is not to be used for offload. */
   readonly note?: string
@@ -40,7 +41,7 @@ export async function bindSocket(options: BindOptions): Promise<BoundSocket> {
   if (libc) {
     const scopeIndex = needsInterface(group) ? (networkInterface?.index ?? 0) : 0
     const linux = LinuxSocket.open(libc, group.family, bound, isReceiver, scopeIndex)
-    return { socket: await adopt(linux, group.family), linux, ...off }
+    return { socket: adoptFirst(linux, group.family), linux, ...off }
   }
   const socket = createSocket(socketOptions(group.family, isReceiver))
   await whenBound(socket, () => {
@@ -54,22 +55,32 @@ export async function bindSocket(options: BindOptions): Promise<BoundSocket> {
 const wildcard = (family: IpFamily, port: number | undefined): GroupAddress | undefined =>
   port === undefined ? undefined : { address: family === 4 ? '0.0.0.0' : '::', port, family }
 
-/** Hands the descriptor to Node.js, which closes it with the socket. */
-async function adopt(linux: LinuxSocket, family: IpFamily): Promise<Socket> {
+/** Has Node.js listen to the socket, by a descriptor of its own. @throws an error with the `code` of what failed */
+export function adopt(linux: LinuxSocket, family: IpFamily): Socket {
+  const fd = linux.duplicate()
   const socket = createSocket(socketOptions(family, false))
   try {
-    await whenBound(socket, () => socket.bind({ fd: linux.fd, exclusive: true }))
+    // Done when it returns, with a descriptor.
+    return socket.bind({ fd, exclusive: true })
+  } catch (error) {
+    socket.close()
+    closeSync(fd)
+    throw error
+  }
+}
+
+function adoptFirst(linux: LinuxSocket, family: IpFamily): Socket {
+  try {
+    return adopt(linux, family)
   } catch (error) {
     linux.close()
     throw error
   }
-  return socket
 }
 
 async function whenBound(socket: Socket, bind: () => void): Promise<void> {
   try {
     await new Promise<void>((resolve, reject) => {
-      // Before `bind`: with a descriptor the event comes during the call.
       socket.once('listening', resolve).once('error', reject)
       bind()
     })

@@ -80,7 +80,7 @@ export class DatagramSender {
   ): void {
     this.#checkLengths(buffer, length, segmentBytes)
     if (this.#isClosed) {
-      fail(done, address, port, 'EBADF', 'the socket is closed')
+      failClosed(done, address, port)
     } else if (this.#setSegmentBytes && !this.#adoptSegmentBytes(length, segmentBytes)) {
       // Sends that still wait in the process would leave with the new segment size.
       fail(done, address, port, 'EAGAIN', 'the segment size cannot change while sends wait')
@@ -217,6 +217,10 @@ interface SendRequest {
 const NO_BYTES = new Uint8Array(0)
 
 const ignore = (): void => undefined
+
+/** Fails a send at a socket that was closed, after the call. */
+export const failClosed = (done: SendCallback, address: string, port: number): void =>
+  fail(done, address, port, 'EBADF', 'the socket is closed')
 
 function fail(done: SendCallback, address: string, port: number, code: string, message: string): void {
   const cause = Object.assign(new Error(message), { code })

@@ -26,8 +26,12 @@ export interface Libc {
   recvmmsg(fd: number, headers: Uint8Array, count: number, flags: number): number
   /** `sendmmsg(2)`: `headers` hold `count` of `struct mmsghdr`. Returns how many messages were sent. */
   sendmmsg(fd: number, headers: Uint8Array, count: number, flags: number): number
+  /** `sendto(2)`; `address` is a whole `struct sockaddr_…`. Returns how many bytes were sent. */
+  sendto(fd: number, bytes: Uint8Array, flags: number, address: Uint8Array): number
   /** Where bytes lie in memory, for structures that point to them. Whoever keeps such a structure must keep the bytes. */
   addressOf(bytes: Uint8Array): number
+  /** `fcntl(2)` with a command that takes a number. */
+  fcntl(fd: number, command: number, value: number): number
   /** `flock(2)`. */
   flock(fd: number, operation: number): number
   /** `close(2)`. */
@@ -73,10 +77,14 @@ function bindFunctions(ffi: Ffi): Libc {
   const sendmmsg = library.func('int sendmmsg(int fd, uint8_t *headers, unsigned int count, int flags)') as (
     ...args: [Int, Uint8Array, Int, Int]
   ) => Int
+  const sendto = library.func(
+    'int64_t sendto(int fd, const uint8_t *bytes, size_t lengthBytes, int flags, const uint8_t *address, uint32_t length)',
+  ) as (...args: [Int, Uint8Array, Int, Int, Uint8Array, Int]) => Int64
   // Of no bytes: it returns where they would have gone.
   const memmove = library.func('uintptr_t memmove(uint8_t *to, const uint8_t *from, size_t lengthBytes)') as (
     ...args: [Uint8Array, Uint8Array, Int]
   ) => Int64
+  const fcntl = library.func('int fcntl(int fd, int command, int value)') as (...args: [Int, Int, Int]) => Int
   const flock = library.func('int flock(int fd, int operation)') as (fd: Int, operation: Int) => Int
   const close = library.func('int close(int fd)') as (fd: Int) => Int
   const mallopt = library.func('int mallopt(int parameter, int value)') as (...args: [Int, Int]) => Int
@@ -99,7 +107,9 @@ function bindFunctions(ffi: Ffi): Libc {
     },
     recvmmsg: (fd, headers, count, flags) => orErrno(recvmmsg(fd, headers, count, flags, null)),
     sendmmsg: (fd, headers, count, flags) => orErrno(sendmmsg(fd, headers, count, flags)),
+    sendto: (fd, bytes, flags, address) => orErrno(sendto(fd, bytes, bytes.length, flags, address, address.length)),
     addressOf: (bytes) => Number(memmove(bytes, bytes, 0)),
+    fcntl: (fd, command, value) => orErrno(fcntl(fd, command, value)),
     flock: (fd, operation) => orErrno(flock(fd, operation)),
     close: (fd) => orErrno(close(fd)),
     mallopt,

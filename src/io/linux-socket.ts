@@ -20,6 +20,8 @@ const IPV6_V6ONLY = 26
 const SOL_UDP = 17
 const UDP_SEGMENT = 103
 const UDP_GRO = 104
+const F_DUPFD_CLOEXEC = 1030
+const MSG_DONTWAIT = 0x40
 
 /** Words of SO_MEMINFO (`SK_MEMINFO_…` in linux/sock_diag.h). */
 const MEMINFO_WORDS = 9
@@ -39,7 +41,7 @@ export interface ReceiveQueue {
 
 /**
  * A bound UDP socket made outside of Node.js, so that its descriptor is known and the options that Node.js lacks can be set.
- * The descriptor is the caller's to hand on and to close; use none of the methods after that.
+ * Node.js gets a {@link duplicate}: the socket lives until all of them and this one are closed. Use none of the methods after that.
  */
 export class LinuxSocket {
   readonly fd: number
@@ -114,6 +116,22 @@ export class LinuxSocket {
     return new SendBatch(this.#libc, this.fd, socketAddress(to.family, to, 0), count)
   }
 
+  /** Another descriptor of the socket, the caller's to close. @throws an error with the `code` of the system call that failed */
+  duplicate(): number {
+    const fd = this.#libc.fcntl(this.fd, F_DUPFD_CLOEXEC, 0)
+    if (fd < 0) throw systemError('fcntl', fd)
+    return fd
+  }
+
+  /**
+   * Sends one datagram without waiting.
+   * @param scopeIndex number of the interface to which a link-local address belongs; 0 for any other
+   * @returns the number of its bytes, or a negated error number
+   */
+  sendTo(bytes: Uint8Array, to: GroupAddress, scopeIndex: number): number {
+    return this.#libc.sendto(this.fd, bytes, MSG_DONTWAIT, socketAddress(to.family, to, scopeIndex))
+  }
+
   /** Sets the size of the receive buffer beyond the system's limit; false without the privilege. */
   forceRecvBuffer(bytes: number): boolean {
     return this.#set(SOL_SOCKET, SO_RCVBUFFORCE, bytes) === 0
@@ -165,7 +183,7 @@ function socketAddress(family: IpFamily, group: GroupAddress | undefined, scopeI
   return bytes
 }
 
-/** The 16 bytes of a canonical IPv6 address without a dotted part, which no multicast address has. */
+/** The 16 bytes of a canonical IPv6 address without a dotted part, which no address has that is in use. */
 function ipv6Bytes(address: string): Uint8Array {
   const [head = '', tail = ''] = address.split('::')
   const words = (part: string): number[] => (part === '' ? [] : part.split(':').map((word) => parseInt(word, 16)))

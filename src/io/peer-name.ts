@@ -73,3 +73,9 @@ function interfaceName(index: number): string {
   }
   return String(index)
 }
+
+/** The number of the interface with that name, or of that number; 0 where there is none. */
+export function interfaceIndex(zone: string): number {
+  const scope = networkInterfaces()[zone]?.find((entry) => entry.family === 'IPv6')?.scopeid
+  return scope || Number(zone) || 0
+}

@@ -1,10 +1,12 @@
 import type { Socket } from 'node:dgram'
 import { SkilfishError } from '../errors.ts'
-import { bindSocket, type BindOptions } from './bind-socket.ts'
+import { adopt, bindSocket, type BindOptions } from './bind-socket.ts'
 import { DatagramSender, MAX_SEGMENT_COUNT, type SendCallback } from './datagram-sender.ts'
+import { DirectSender } from './direct-sender.ts'
 import { formatEndpoint, needsInterface, type GroupAddress } from './group-address.ts'
 import type { LinuxSocket, ReceiveQueue } from './linux-socket.ts'
 import type { ReceiveBatch } from './message-batch.ts'
+import { MessageWatch } from './message-watch.ts'
 import { networkError } from './network-error.ts'
 import { zoneOf, type NetworkInterface } from './network-interface.ts'
 import { PeerName, type Peer } from './peer-name.ts'
@@ -20,6 +22,12 @@ const RUNS_PER_CALL = 8
 const DATAGRAMS_PER_CALL = 64
 const BYTES_AT_ONCE = 2_097_152
 const LEAST_MESSAGE_BYTES = 1024
+
+/**
+ * Smallest receive buffer with which messages may wait for some milliseconds until they are looked for, bytes: those of 500 MB/s, packets
+ * of 1500 bytes each taking twice as much. Ours.
+ */
+const LOOKING_BUFFER_BYTES = 4_194_304
 
 /** Send buffer to ask for: keeps the device busy from one timer of the sender to the next. Our choice. */
 const DEFAULT_SEND_BUFFER_BYTES = 4_194_304
@@ -84,6 +92,7 @@ export async function openUdpSocket(options: UdpSocketOptions): Promise<UdpSocke
       return new UdpSocket(socket, linux, note, options)
     } catch (error) {
       socket.close()
+      linux?.close()
       throw error
     }
   } catch (error) {
@@ -97,9 +106,13 @@ export class UdpSocket {
   onMessage: MessageHandler = ignore
   /** Called after one or more of {@link onMessage}, when all that waited at the moment has been handed out. */
   onBatchEnd: () => void = ignore
-  readonly #socket: Socket
+  /** Where the socket is bound: a receiver on Linux to the group, all others to the wildcard address. */
+  readonly address: { readonly address: string; readonly port: number }
   readonly #linux: LinuxSocket | undefined
-  readonly #sender: DatagramSender
+  readonly #watch: MessageWatch
+  readonly #sender: DatagramSender | DirectSender
+  /** The same, if it can send runs. */
+  readonly #runs: DatagramSender | undefined
   readonly #batch: ReceiveBatch | undefined
   readonly #peer: PeerName
   /** What may still come before the event loop has its turn. */
@@ -117,7 +130,8 @@ export class UdpSocket {
    * @param note why there is no `linux`, or why it is not to be used for offload.
    */
   constructor(socket: Socket, linux: LinuxSocket | undefined, note: string | undefined, options: UdpSocketOptions) {
-    this.#socket = socket
+    const { address, port } = socket.address()
+    this.address = { address, port }
     this.#linux = linux
     this.#group = options.group
     growBuffers(socket, linux, options)
@@ -130,22 +144,31 @@ export class UdpSocket {
     const offloads = usable !== undefined && probe === 0
     this.#note = probe === 0 ? note : 'the kernel lacks the option'
     this.#coalesces = offloads && !isSender
-    const setSegmentBytes = (segmentBytes: number): number => usable!.setSegmentBytes(segmentBytes)
     const { family } = options.group
-    const segmenter = offloads && isSender ? setSegmentBytes : undefined
-    const sendBatch = isSender ? linux?.sendBatch(options.group, MAX_SEGMENT_COUNT) : undefined
-    this.#sender = new DatagramSender(socket, family, segmenter, sendBatch)
     this.#peer = new PeerName(family)
     if (!isSender) this.#batch = linux?.receiveBatch(family, this.#coalesces ? RUNS_PER_CALL : DATAGRAMS_PER_CALL)
-
-    socket.on('message', (bytes, from) => {
-      // Not a Buffer, so that all messages are of one kind to the compiler.
-      this.onMessage(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length), from)
-      this.#receiveWaiting()
-      this.onBatchEnd()
+    const mayLook = this.#batch !== undefined && this.#recvBufferBytes >= LOOKING_BUFFER_BYTES
+    if (linux && mayLook) {
+      this.#sender = new DirectSender(linux, family)
+    } else {
+      const setSegmentBytes = (segmentBytes: number): number => usable!.setSegmentBytes(segmentBytes)
+      const sendBatch = isSender ? linux?.sendBatch(options.group, MAX_SEGMENT_COUNT) : undefined
+      const segmenter = offloads && isSender ? setSegmentBytes : undefined
+      this.#sender = this.#runs = new DatagramSender(socket, family, segmenter, sendBatch)
+    }
+    this.#watch = new MessageWatch(linux && mayLook ? () => adopt(linux, family) : undefined, {
+      onFirst: (bytes, from) => {
+        this.onMessage(bytes, from)
+        this.#receiveWaiting()
+        this.onBatchEnd()
+      },
+      onLook: () => {
+        const found = this.#receiveWaiting()
+        if (found.count > 0) this.onBatchEnd()
+        return found
+      },
     })
-    // What the kernel reports on receiving (a peer that has gone, for instance) ends nothing.
-    socket.on('error', ignore)
+    this.#watch.listen(socket)
     if (isSender) prepareSending(socket, linux, options)
     else socket.addMembership(options.group.address, multicastInterface(options.interface))
   }
@@ -153,18 +176,12 @@ export class UdpSocket {
   /** What the kernel gave. `offload` turns false when the kernel or the device refuses to segment the first run. */
   get facts(): UdpSocketFacts {
     return {
-      offload: this.#coalesces || this.#sender.isSegmenting,
-      offloadNote: this.#sender.refusal ?? this.#note,
-      batches: this.#batch !== undefined || this.#sender.sendsNow,
+      offload: this.#coalesces || this.#runs?.isSegmenting === true,
+      offloadNote: this.#runs?.refusal ?? this.#note,
+      batches: this.#batch !== undefined || this.#runs?.sendsNow === true,
       recvBufferBytes: this.#recvBufferBytes,
       sendBufferBytes: this.#sendBufferBytes,
     }
-  }
-
-  /** Where the socket is bound: a receiver on Linux to the group, all others to the wildcard address. */
-  get address(): { readonly address: string; readonly port: number } {
-    const { address, port } = this.#socket.address()
-    return { address, port }
   }
 
   /**
@@ -187,7 +204,7 @@ export class UdpSocket {
    * @throws RangeError as {@link sendToGroup}
    */
   sendToGroupNow(buffer: Uint8Array, length: number, segmentBytes: number): number {
-    return this.#sender.sendNow(buffer, length, segmentBytes)
+    return this.#runs?.sendNow(buffer, length, segmentBytes) ?? 0
   }
 
   /** Sends one datagram to an IP address as a message handler gets it. Lending, `done` and errors as {@link sendToGroup}. */
@@ -200,23 +217,24 @@ export class UdpSocket {
     return this.#closing ? undefined : this.#linux?.receiveQueue()
   }
 
-  /**
-   * Node.js tells of a message by receiving it, at some 15 µs each. What waits behind it is taken past Node.js, many messages in a call.
-   */
-  #receiveWaiting(): void {
+  /** Takes what waits past Node.js, to which each message costs some 15 µs: many in a call. */
+  #receiveWaiting(): { readonly count: number; readonly hasMore: boolean } {
     const batch = this.#batch
+    let total = 0
     // Whoever is handed a message may close the socket.
     const isOpen = (): boolean => this.#closing === undefined
     while (batch !== undefined && this.#bytesLeft > 0 && isOpen()) {
       const count = batch.receive()
+      total += count
       if (count > 0 && this.#bytesLeft === BYTES_AT_ONCE) setImmediate(this.#allowMore)
       for (let index = 0; index < count && isOpen(); index++) {
         const bytes = batch.message(index)
         this.#bytesLeft -= Math.max(bytes.length, LEAST_MESSAGE_BYTES)
         this.onMessage(bytes, this.#peer.read(batch.names, batch.nameAt(index)))
       }
-      if (count < batch.count) return
+      if (count < batch.count) return { count: total, hasMore: false }
     }
+    return { count: total, hasMore: true }
   }
 
   readonly #allowMore = (): void => {
@@ -227,7 +245,8 @@ export class UdpSocket {
   close(): Promise<void> {
     this.#closing ??= new Promise((resolve) => {
       this.#sender.close()
-      this.#socket.close(resolve)
+      this.#watch.close(resolve)
+      this.#linux?.close()
     })
     return this.#closing
   }

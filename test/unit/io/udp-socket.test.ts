@@ -1,14 +1,22 @@
 import { createSocket } from 'node:dgram'
 import { networkInterfaces } from 'node:os'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import type { GroupAddress } from '../../../src/io/group-address.ts'
 import { NO_FFI_VARIABLE } from '../../../src/io/ffi.ts'
 import { loadLibc } from '../../../src/io/libc.ts'
-import { resolveInterface, type NetworkInterface } from '../../../src/io/network-interface.ts'
-import { openUdpSocket, type UdpSocket, type UdpSocketOptions } from '../../../src/io/udp-socket.ts'
+import { resolveInterface } from '../../../src/io/network-interface.ts'
 import { expectFailure } from './expect-failure.ts'
+import {
+  freePort,
+  loopbackSetting,
+  nextDatagrams,
+  openSocket,
+  SEGMENT_BYTES,
+  sendRun,
+  sendTo,
+  text,
+} from './own-udp-sockets.ts'
 
-const SEGMENT_BYTES = 1200
 const hasFfi = loadLibc() !== undefined
 const onLinux = process.platform === 'linux'
 const paths = [
@@ -16,75 +24,12 @@ const paths = [
   { path: 'without FFI', ffi: false, available: true },
 ].filter(({ available }) => available)
 
-const open: UdpSocket[] = []
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((socket) => socket.close()))
-  vi.unstubAllEnvs()
-})
-
-async function openSocket(options: UdpSocketOptions): Promise<UdpSocket> {
-  // Hop limit 0: the packets never leave this host.
-  const socket = await openUdpSocket({ ttl: 0, ...options })
-  open.push(socket)
-  return socket
-}
-
-/** A port that nothing on this host uses at the moment. */
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4')
-  await new Promise<void>((resolve) => socket.bind(0, resolve))
-  const { port } = socket.address()
-  await new Promise<void>((resolve) => socket.close(resolve))
-  return port
-}
-
-interface Setting {
-  readonly group: GroupAddress
-  readonly interface: NetworkInterface | undefined
-}
-
-async function loopbackSetting(address = '239.255.83.1'): Promise<Setting> {
-  return { group: { address, port: await freePort(), family: 4 }, interface: resolveInterface('127.0.0.1', 4) }
-}
-
-/** The next `count` datagrams that arrive, runs taken apart, and where the last came from. */
-async function nextDatagrams(
-  socket: UdpSocket,
-  count: number,
-): Promise<{ datagrams: Buffer[]; from: [string, number] }> {
-  const datagrams: Buffer[] = []
-  return await new Promise((resolve) => {
-    socket.onMessage = (bytes, { address, port }) => {
-      for (let at = 0; at < bytes.length; at += SEGMENT_BYTES) {
-        datagrams.push(Buffer.from(bytes.subarray(at, at + SEGMENT_BYTES)))
-      }
-      if (datagrams.length >= count) resolve({ datagrams, from: [address, port] })
-    }
-  })
-}
-
-/** Sends bytes to the group and waits for the callback. */
-const sendRun = (socket: UdpSocket, bytes: Uint8Array, segmentBytes = SEGMENT_BYTES): Promise<void> =>
-  settled((done) => socket.sendToGroup(bytes, bytes.length, segmentBytes, done))
-
-const sendTo = (socket: UdpSocket, bytes: Uint8Array, address: string, port: number): Promise<void> =>
-  settled((done) => socket.sendTo(bytes, bytes.length, address, port, done))
-
-async function settled(send: (done: (error?: Error) => void) => void): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    send((error) => (error ? reject(error) : resolve()))
-  })
-}
-
 /** Bytes in which no two runs of four are alike. */
 function pattern(lengthBytes: number): Buffer {
   const bytes = Buffer.alloc(lengthBytes)
   for (let at = 0; at + 4 <= lengthBytes; at += 4) bytes.writeUInt32BE(at, at)
   return bytes
 }
-
-const text = (value: string): Uint8Array => new TextEncoder().encode(value)
 
 describe.each(paths)('a socket $path', ({ ffi }) => {
   const enter = (): void => void vi.stubEnv(NO_FFI_VARIABLE, ffi ? '' : '1')
