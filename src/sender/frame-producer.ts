@@ -14,7 +14,7 @@ import {
 import { sha256 } from '../digest.ts'
 import type { FrameSealer } from '../trust/index.ts'
 import type { EncoderPool } from './encoder-pool.ts'
-import { isRandomAccess, RandomAccessSlicer, StreamSlicer, type ImageSource, type Slice } from '../sparse/index.ts'
+import { isRandomAccess, SliceReader, type ImageSource, type Slice } from '../sparse/index.ts'
 
 /** Frame buffers kept for reuse; the machine's window holds the rest. Bounds idle memory to about 4 MiB. */
 const MAX_FREE_BUFFERS = 16
@@ -57,8 +57,7 @@ export interface ProducerTotals {
  */
 export class FrameProducer {
   readonly #options: FrameProducerOptions
-  readonly #random: RandomAccessSlicer | undefined
-  readonly #stream: StreamSlicer | undefined
+  readonly #reader: SliceReader
   readonly #encoder: FrameProducerOptions['encoder']
   readonly #root = new RootDigest(sha256)
   /** Plain data is read behind room for the longest head, and compressed in its place: no byte is copied without need. */
@@ -67,12 +66,8 @@ export class FrameProducer {
   #starts = new Float64Array(FIRST_CAPACITY)
   #digests = new Uint32Array(FIRST_CAPACITY)
   #count = 0
-  /** Behind the last slice made, and behind the last one read. */
+  /** Behind the last slice made. */
   #position = 0
-  #readPosition = 0
-  #hasReadAll = false
-  /** One read at a time: a slice begins where the one before ends. */
-  #reading: Promise<unknown> = Promise.resolve()
   /** What was read ahead, in order. */
   readonly #ahead: Promise<Encoded | undefined>[] = []
   #dataBytes = 0
@@ -82,20 +77,19 @@ export class FrameProducer {
   constructor(options: FrameProducerOptions) {
     const { source, geometry, encoder } = options
     this.#options = options
-    if (isRandomAccess(source)) this.#random = new RandomAccessSlicer(source, geometry.sliceBytes)
-    else this.#stream = new StreamSlicer(source, geometry.sliceBytes)
+    this.#reader = new SliceReader(source, geometry.sliceBytes)
     this.#encoder = encoder
     this.#headRoom = frameHeadBytes(maxRunCount(geometry.sliceBytes))
   }
 
   /** Whether {@link again} works. */
   get canReread(): boolean {
-    return this.#random !== undefined || this.#options.spool !== undefined
+    return this.#reader.canReread || this.#options.spool !== undefined
   }
 
   /** Size of the image, where it is known by now. */
   get imageBytes(): number | undefined {
-    return this.#stream === undefined ? this.#options.source.sizeBytes : this.#stream.imageBytes
+    return this.#reader.imageBytes
   }
 
   /** Image offset behind the last slice made. */
@@ -140,7 +134,7 @@ export class FrameProducer {
    * @throws SkilfishError of the source or the spool
    */
   async next(): Promise<{ readonly slice: number; readonly frame: Uint8Array } | undefined> {
-    while (this.#ahead.length < this.#encoder.frameCount && !this.#hasReadAll) this.#readAhead()
+    while (this.#ahead.length < this.#encoder.frameCount && !this.#reader.hasEnded) this.#readAhead()
     const made = await this.#ahead.shift()
     if (made === undefined) return undefined
     const { slice, frame } = made
@@ -167,15 +161,14 @@ export class FrameProducer {
    * @throws SkilfishError SOURCE_CHANGED when the slice is no longer what it was, and those of the source or the spool
    */
   async again(sliceIndex: number): Promise<Uint8Array> {
-    const { spool, source } = this.#options
+    const { spool } = this.#options
     if (!(sliceIndex >= 0 && sliceIndex < this.#count)) {
       throw new RangeError(`sliceIndex: expected 0 to ${this.#count - 1}, got ${sliceIndex}`)
     }
     if (spool !== undefined) return spool.read(sliceIndex, this.#takeBuffer())
-    if (this.#random === undefined) throw new TypeError(`again: expected canReread, but ${source.label} is read once`)
     const buffer = this.#takeBuffer()
     const [spanStart, spanEnd] = [this.startOf(sliceIndex), this.startOf(sliceIndex + 1)]
-    const slice = await this.#random.read(spanStart, buffer.subarray(this.#headRoom), spanEnd)
+    const slice = await this.#reader.again(spanStart, spanEnd, buffer.subarray(this.#headRoom))
     const plain = slice && this.#plainFrame(slice, buffer)
     const frame = plain && this.#encoder.encodeNow(plain, frameHeadBytes(slice.runs.length))
     if (frame !== undefined && digestWord(frame) === this.#digests[sliceIndex]) return this.#seal(sliceIndex, frame)
@@ -197,34 +190,19 @@ export class FrameProducer {
 
   /** Ends the reading of a stream, and the encoder. */
   async close(): Promise<void> {
-    this.#hasReadAll = true
-    await this.#stream?.close()
+    await this.#reader.close()
     await this.#encoder.close()
   }
 
   #readAhead(): void {
-    const read = this.#reading.then(() => this.#readNext())
-    const encoded = read.then((made) => made && this.#encode(made.slice, made.buffer))
-    // Whoever waits for that slice is told; those behind it find that nothing more is read.
-    this.#reading = read.catch(() => (this.#hasReadAll = true))
-    encoded.catch(() => undefined)
-    this.#ahead.push(encoded)
-  }
-
-  async #readNext(): Promise<{ readonly slice: Slice; readonly buffer: Uint8Array<ArrayBuffer> } | undefined> {
-    if (this.#hasReadAll) return undefined
     const buffer = this.#takeBuffer()
-    const into = buffer.subarray(this.#headRoom)
-    const slice = await (this.#random?.read(this.#readPosition, into) ?? this.#stream!.read(into))
-    // Only zeros follow a slice of an image that is not full: without this they would all be read a second time.
-    const isLast = this.#random !== undefined && (slice?.plainBytes ?? 0) < this.#options.geometry.sliceBytes
-    if (slice === undefined || isLast) this.#hasReadAll = true
-    if (slice === undefined) {
+    const encoded = this.#reader.next(buffer.subarray(this.#headRoom)).then((slice) => {
+      if (slice !== undefined) return this.#encode(slice, buffer)
       this.release(buffer)
       return undefined
-    }
-    this.#readPosition = slice.spanEnd
-    return { slice, buffer }
+    })
+    encoded.catch(() => undefined)
+    this.#ahead.push(encoded)
   }
 
   #takeBuffer(): Uint8Array<ArrayBuffer> {

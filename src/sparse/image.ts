@@ -23,7 +23,7 @@ interface SourceFacts {
   close?(): Promise<void>
 }
 
-/** A source that can be read anywhere and more than once: a file or a block device. */
+/** A source that can be read anywhere, more than once, and in several places at once: a file or a block device. */
 export interface RandomAccessSource extends SourceFacts {
   /** Size of the image in bytes, 0 to 2^53 - 1. */
   readonly sizeBytes: number

@@ -1,5 +1,6 @@
 export * from './image.ts'
 export * from './random-access-slicer.ts'
 export * from './slice-packer.ts'
+export * from './slice-reader.ts'
 export * from './stream-slicer.ts'
 export * from './zero-scan.ts'
