@@ -1,10 +1,17 @@
 import type { Socket } from 'node:dgram'
 import type { Peer } from './peer-name.ts'
 
-/** How often messages are looked for while many come, milliseconds: a receiver adds no more than half of it to a round trip. Ours. */
+/**
+ * How long messages may wait until they are looked for, milliseconds, and how many bytes: about a slice, so that a fast flow comes in
+ * as evenly as if Node.js told of it. Ours.
+ */
 const LOOK_MS = 4
+const LOOK_BYTES = 262_144
 
-/** Many come when Node.js has told of so many within so long: twice as often as they are looked for. Ours. */
+/** Clocks may tell of no time between two looks, milliseconds. */
+const LEAST_MS = 0.001
+
+/** Many come when Node.js has told of so many within so long: twice as often as they may be looked for. Ours. */
 const MANY_COUNT = 32
 const MANY_WITHIN_MS = 64
 
@@ -15,13 +22,13 @@ const FEW_COUNT = 16
 export interface WatchHooks {
   /** Node.js tells of a message by receiving it: its bytes, lent for the time of the call. */
   onFirst(bytes: Uint8Array, from: Peer): void
-  /** Takes what waits. @returns how many messages; `more` where some may still wait, so that the event loop has its turn */
-  onLook(): { readonly count: number; readonly hasMore: boolean }
+  /** Takes what waits. @returns how many bytes; `hasMore` where some may still wait, so that the event loop has its turn */
+  onLook(): { readonly bytes: number; readonly hasMore: boolean }
 }
 
 /**
- * Watches a socket for messages. While few come, Node.js tells of each at once. While many come, they are looked for every few
- * milliseconds instead, as network drivers do (NAPI of Linux): most of what a message costs is to be woken up for it. Node.js cannot be told
+ * Watches a socket for messages. While few come, Node.js tells of each at once. While many come, they are looked for every
+ * millisecond to four instead, as network drivers do (NAPI of Linux): most of what a message costs is to be woken up for it. Node.js cannot be told
  * not to listen, so it has no hold of the socket then.
  */
 export class MessageWatch {
@@ -31,8 +38,9 @@ export class MessageWatch {
   #socket: Socket | undefined
   #timer: NodeJS.Timeout | undefined
   #soon: NodeJS.Immediate | undefined
-  /** When to look next. */
-  #dueMs = 0
+  /** When it was looked last, and what came of late: an average over some {@link LOOK_MS}. */
+  #lookedMs = 0
+  #bytesPerMs = 0
   /** Of the present {@link MANY_WITHIN_MS}, or {@link LOOK_COUNT}. */
   #beganMs = 0
   #toldCount = 0
@@ -83,22 +91,27 @@ export class MessageWatch {
     this.#socket!.close()
     this.#socket = undefined
     this.#lookCount = this.#foundCount = 0
-    this.#dueMs = nowMs + LOOK_MS
+    this.#lookedMs = nowMs
+    this.#bytesPerMs = 0
     this.#timer = setTimeout(this.#look, LOOK_MS)
   }
 
   readonly #look = (): void => {
-    const { count, hasMore } = this.#hooks.onLook()
+    const nowMs = performance.now()
+    const passedMs = nowMs - this.#lookedMs
+    this.#lookedMs = nowMs
+    const { bytes, hasMore } = this.#hooks.onLook()
     if (this.#isClosed) return
-    if (count > 0) this.#foundCount++
+    if (bytes > 0) this.#foundCount++
     if (++this.#lookCount === LOOK_COUNT) {
       if (this.#foundCount < FEW_COUNT && this.#listenAgain()) return
       this.#lookCount = this.#foundCount = 0
     }
-    const nowMs = performance.now()
-    this.#dueMs = Math.max(this.#dueMs + LOOK_MS, nowMs)
-    if (hasMore || this.#dueMs === nowMs) this.#soon = setImmediate(this.#look)
-    else this.#timer = setTimeout(this.#look, this.#dueMs - nowMs)
+    const weight = Math.min(1, passedMs / LOOK_MS)
+    this.#bytesPerMs += weight * (bytes / Math.max(passedMs, LEAST_MS) - this.#bytesPerMs)
+    const waitMs = Math.min(LOOK_MS, LOOK_BYTES / this.#bytesPerMs) - (performance.now() - nowMs)
+    if (hasMore || waitMs <= 0) this.#soon = setImmediate(this.#look)
+    else this.#timer = setTimeout(this.#look, Math.ceil(waitMs))
   }
 
   /** @returns false when the system has no descriptor left: looking goes on */

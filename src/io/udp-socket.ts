@@ -164,7 +164,7 @@ export class UdpSocket {
       },
       onLook: () => {
         const found = this.#receiveWaiting()
-        if (found.count > 0) this.onBatchEnd()
+        if (found.bytes > 0) this.onBatchEnd()
         return found
       },
     })
@@ -218,23 +218,23 @@ export class UdpSocket {
   }
 
   /** Takes what waits past Node.js, to which each message costs some 15 µs: many in a call. */
-  #receiveWaiting(): { readonly count: number; readonly hasMore: boolean } {
+  #receiveWaiting(): { readonly bytes: number; readonly hasMore: boolean } {
     const batch = this.#batch
     let total = 0
     // Whoever is handed a message may close the socket.
     const isOpen = (): boolean => this.#closing === undefined
     while (batch !== undefined && this.#bytesLeft > 0 && isOpen()) {
       const count = batch.receive()
-      total += count
       if (count > 0 && this.#bytesLeft === BYTES_AT_ONCE) setImmediate(this.#allowMore)
       for (let index = 0; index < count && isOpen(); index++) {
         const bytes = batch.message(index)
+        total += Math.max(bytes.length, LEAST_MESSAGE_BYTES)
         this.#bytesLeft -= Math.max(bytes.length, LEAST_MESSAGE_BYTES)
         this.onMessage(bytes, this.#peer.read(batch.names, batch.nameAt(index)))
       }
-      if (count < batch.count) return { count: total, hasMore: false }
+      if (count < batch.count) return { bytes: total, hasMore: false }
     }
-    return { count: total, hasMore: true }
+    return { bytes: total, hasMore: true }
   }
 
   readonly #allowMore = (): void => {
