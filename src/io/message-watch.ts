@@ -27,8 +27,8 @@ export interface WatchHooks {
 }
 
 /**
- * Watches a socket for messages. While few come, Node.js tells of each at once. While many come, they are looked for every
- * millisecond to four instead, as network drivers do (NAPI of Linux): most of what a message costs is to be woken up for it. Node.js cannot be told
+ * Watches a socket for messages. While few come, Node.js tells of each at once. While many come, they are looked for every millisecond
+ * to four instead, as network drivers do (NAPI of Linux): most of what a message costs is to be woken up for it. Node.js cannot be told
  * not to listen, so it has no hold of the socket then.
  */
 export class MessageWatch {
