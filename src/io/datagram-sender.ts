@@ -24,7 +24,7 @@ export type SendCallback = (error?: Error) => void
  */
 export class DatagramSender {
   readonly #socket: Socket
-  readonly #maxSendBytes: number
+  readonly #family: IpFamily
   /** Sets the socket's segment size; undefined once, or from the start, without segmentation offload. */
   #setSegmentBytes: ((segmentBytes: number) => number) | undefined
   /** What the socket's segment size is now; 0: none. */
@@ -47,7 +47,7 @@ export class DatagramSender {
   ) {
     this.#socket = socket
     this.#batch = batch
-    this.#maxSendBytes = MAX_SEND_BYTES[family]
+    this.#family = family
     this.#setSegmentBytes = setSegmentBytes
   }
 
@@ -78,7 +78,7 @@ export class DatagramSender {
     port: number,
     done: SendCallback,
   ): void {
-    this.#checkLengths(buffer, length, segmentBytes)
+    checkRun(this.#family, buffer, length, segmentBytes)
     if (this.#isClosed) {
       failClosed(done, address, port)
     } else if (this.#setSegmentBytes && !this.#adoptSegmentBytes(length, segmentBytes)) {
@@ -103,7 +103,7 @@ export class DatagramSender {
    * @throws RangeError as {@link send}
    */
   sendNow(buffer: Uint8Array, length: number, segmentBytes: number): number {
-    this.#checkLengths(buffer, length, segmentBytes)
+    checkRun(this.#family, buffer, length, segmentBytes)
     // What waits goes first.
     if (this.#batch === undefined || this.#isClosed || this.#socket.getSendQueueCount() > 0) return 0
     if (this.#setSegmentBytes && !this.#adoptSegmentBytes(length, segmentBytes)) return 0
@@ -113,16 +113,6 @@ export class DatagramSender {
   /** Later sends fail. Those under way end with the socket. */
   close(): void {
     this.#isClosed = true
-  }
-
-  #checkLengths(buffer: Uint8Array, length: number, segmentBytes: number): void {
-    if (length > 0 && length <= buffer.length && length <= this.#maxSendBytes && segmentBytes > 0) {
-      if (length <= segmentBytes * MAX_SEGMENT_COUNT) return
-    }
-    throw new RangeError(
-      `a send holds 1 to ${this.#maxSendBytes} bytes of its buffer in at most ${MAX_SEGMENT_COUNT} segments; ` +
-        `got ${length} bytes in segments of ${segmentBytes}, buffer ${buffer.length}`,
-    )
   }
 
   /** Makes the socket's segment size fit the next send; false while it must not change. */
@@ -217,6 +207,18 @@ interface SendRequest {
 const NO_BYTES = new Uint8Array(0)
 
 const ignore = (): void => undefined
+
+/** @throws RangeError when a run is empty, or longer than its buffer or than one send may be */
+export function checkRun(family: IpFamily, buffer: Uint8Array, length: number, segmentBytes: number): void {
+  const most = MAX_SEND_BYTES[family]
+  if (length > 0 && length <= buffer.length && length <= most && segmentBytes > 0) {
+    if (length <= segmentBytes * MAX_SEGMENT_COUNT) return
+  }
+  throw new RangeError(
+    `a send holds 1 to ${most} bytes of its buffer in at most ${MAX_SEGMENT_COUNT} segments; ` +
+      `got ${length} bytes in segments of ${segmentBytes}, buffer ${buffer.length}`,
+  )
+}
 
 /** Fails a send at a socket that was closed, after the call. */
 export const failClosed = (done: SendCallback, address: string, port: number): void =>

@@ -1,4 +1,4 @@
-import { failClosed, type SendCallback } from './datagram-sender.ts'
+import { checkRun, failClosed, type SendCallback } from './datagram-sender.ts'
 import { formatEndpoint, type IpFamily } from './group-address.ts'
 import type { LinuxSocket } from './linux-socket.ts'
 import { networkError, systemError } from './network-error.ts'
@@ -29,6 +29,7 @@ export class DirectSender {
     port: number,
     done: SendCallback,
   ): void {
+    checkRun(this.#family, buffer, length, segmentBytes)
     if (this.#isClosed) {
       failClosed(done, address, port)
       return

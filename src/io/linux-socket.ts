@@ -1,6 +1,6 @@
 import type { GroupAddress, IpFamily } from './group-address.ts'
 import type { Libc } from './libc.ts'
-import { canBatch, ReceiveBatch, SendBatch } from './message-batch.ts'
+import { canBatch, MSG_DONTWAIT, ReceiveBatch, SendBatch } from './message-batch.ts'
 import { systemError } from './network-error.ts'
 
 // Numbers of Linux's interface to programs (uapi headers), the same on every architecture that Node.js runs on.
@@ -21,7 +21,6 @@ const SOL_UDP = 17
 const UDP_SEGMENT = 103
 const UDP_GRO = 104
 const F_DUPFD_CLOEXEC = 1030
-const MSG_DONTWAIT = 0x40
 
 /** Words of SO_MEMINFO (`SK_MEMINFO_…` in linux/sock_diag.h). */
 const MEMINFO_WORDS = 9

@@ -11,7 +11,8 @@ const VECTOR_AT = 16
 const VECTOR_COUNT_AT = 24
 const LENGTH_AT = 56
 
-const MSG_DONTWAIT = 0x40
+/** A flag of Linux's calls that send and receive. */
+export const MSG_DONTWAIT = 0x40
 
 /** Room for a socket address of any family that is used here: `struct sockaddr_in6`. */
 const NAME_BYTES = 28

@@ -234,6 +234,19 @@ describe.each(paths)('a socket $path', ({ ffi }) => {
     expect((await arrival).datagrams.map(String)).toEqual(['still here'])
   })
 
+  it.each(['sender', 'receiver'] as const)('refuses runs that are none, as a %s', async (role) => {
+    enter()
+    const socket = await openSocket({ ...(await loopbackSetting()), role })
+    const bytes = new Uint8Array(10)
+    for (const [length, segmentBytes] of [
+      [0, 10],
+      [11, 10],
+      [10, 0],
+    ] as const) {
+      expect(() => socket.sendToGroup(bytes, length, segmentBytes, () => undefined)).toThrow(RangeError)
+    }
+  })
+
   it('reports an address that is not one', async () => {
     enter()
     const sender = await openSocket({ ...(await loopbackSetting()), role: 'sender' })
